@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Conclave: a self-hosted appliance for private meetings in virtual and augmented reality.
+//!
+//! This file is the table of contents. A module names strictly lower layers and itself; siblings
+//! never name each other (`tests/it/layering.rs` holds that).
+//!
+//! | layer | what it is | knows |
+//! |---|---|---|
+//! | [`values`] | ids, names, time stamps, secrets | nothing |
+//! | [`core`] | every decision: keys, sign-in, permissions, audit, limits | values; `now` and randomness are arguments |
+//! | [`platform`] | the machine: clock, entropy, files, TLS, certificates, logs | core |
+//! | [`api`], [`console`] | what people and programs reach over HTTPS | platform |
+//! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |
+//!
+//! Where is a sign-in decided? [`core::auth::login`]. Where is it served? `api::signin`.
+#![warn(missing_docs)]
+
+pub mod values;
+
