@@ -17,3 +17,7 @@
 
 pub mod values;
 
+pub mod core;
+
+pub mod platform;
+

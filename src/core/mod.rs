@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Every decision, pure and synchronous.
+//!
+//! Nothing here awaits, reads a clock, draws randomness, touches a disk, a socket or the environment:
+//! `now` and `rng` are arguments, facts are return values. So it also builds for wasm32.
+
+pub mod audit;
+
+pub mod keys;
+

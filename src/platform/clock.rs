@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The only reader of time.
+//!
+//! Under `test-hooks` the clock can be moved while the appliance runs; the shipped binary cannot.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::values::time::Timestamp;
+
+/// The wall clock. Clones share one offset.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    #[cfg(feature = "test-hooks")]
+    offset_ms: std::sync::Arc<std::sync::atomic::AtomicI64>,
+}
+
+impl Clock {
+    /// The clock of this machine.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// What time it is. A clock before 1970 reads as 1970.
+    #[expect(clippy::disallowed_methods, reason = "this file is the one reader of the wall clock")]
+    pub fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(millis.saturating_add(self.offset_millis()))
+    }
+
+    /// A point for measuring how long something took; never moved by anybody.
+    #[expect(clippy::disallowed_methods, reason = "this file is the one reader of the monotonic clock")]
+    pub fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[cfg(feature = "test-hooks")]
+    fn offset_millis(&self) -> i64 {
+        self.offset_ms.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    #[cfg(not(feature = "test-hooks"))]
+    #[expect(clippy::unused_self, reason = "the twin under test-hooks reads the offset")]
+    const fn offset_millis(&self) -> i64 {
+        0
+    }
+
+    /// Moves the clock by `millis` from where it is now.
+    #[cfg(feature = "test-hooks")]
+    pub fn advance_millis(&self, millis: i64) {
+        self.offset_ms.fetch_add(millis, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The machine the appliance runs on: time, randomness, files, TLS, certificates, logs.
+
+#[cfg(feature = "client")]
+pub mod clock;
+#[cfg(feature = "client")]
+pub mod entropy;
+
