@@ -5,6 +5,6 @@
 //! `now` and `rng` are arguments, facts are return values. So it also builds for wasm32.
 
 pub mod audit;
-
+pub mod auth;
 pub mod keys;
-
+pub mod limit;
