@@ -6,3 +6,13 @@ pub mod clock;
 #[cfg(feature = "client")]
 pub mod entropy;
 
+#[cfg(feature = "server")]
+pub mod password;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+pub mod sys;
+#[cfg(feature = "server")]
+pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod token;

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The anchor: signed heads of every audit chain, kept outside the files they speak of.
+//!
+//! An old database put back authenticates perfectly; only something outside it can tell. The anchor may lag behind
+//! a file (a crash before it was written), never run ahead of it, so a shorter chain is always a rollback.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use crate::core::audit::Head;
+use crate::core::keys::frame::Framed;
+use crate::core::keys::identity::{Identity, PublicIdentity};
+use crate::platform::store::audit_log;
+use crate::platform::store::error::{StoreError, from_sqlite};
+use crate::platform::store::files;
+use crate::values::id::WorkspaceId;
+use crate::values::time::Timestamp;
+
+const FORMAT: &str = "conclave-anchor-1";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorFile {
+    format: String,
+    counter: u64,
+    signature: String,
+    heads: Vec<AnchoredHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchoredHead {
+    workspace: WorkspaceId,
+    sequence: u64,
+    hash: String,
+    at: i64,
+    signature: String,
+}
+
+#[derive(Debug, Default)]
+struct Heads {
+    /// What the anchor file holds (or held when the appliance started).
+    anchored: BTreeMap<WorkspaceId, Head>,
+    /// What was committed since.
+    latest: BTreeMap<WorkspaceId, Head>,
+    counter: u64,
+}
+
+/// The anchor of one data directory.
+#[derive(Debug)]
+pub struct Anchor {
+    path: PathBuf,
+    heads: Mutex<Heads>,
+}
+
+impl Anchor {
+    /// Reads and verifies the anchor file; there is none before the first write.
+    pub fn load(path: PathBuf, identity: PublicIdentity) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Ok(Self { path, heads: Mutex::default() });
+        }
+        let malformed = |reason: &str| StoreError::Malformed {
+            path: path.clone(),
+            reason: format!("{reason}: restore it from the backup of the same day as the databases"),
+        };
+        let bytes = files::read_private(&path)?;
+        let file: AnchorFile =
+            serde_json::from_slice(&bytes).map_err(|error| malformed(&format!("is not an anchor ({error})")))?;
+        if file.format != FORMAT {
+            return Err(malformed("has another format"));
+        }
+        let mut anchored = BTreeMap::new();
+        for entry in &file.heads {
+            let mut head = Head { sequence: entry.sequence, hash: [0; 32] };
+            hex::decode_to_slice(&entry.hash, &mut head.hash).map_err(|_| malformed("has a hash that is none"))?;
+            let signature = hex::decode(&entry.signature).unwrap_or_default();
+            head.verify(entry.workspace, Timestamp::from_millis(entry.at), identity, &signature)
+                .map_err(|_| malformed("has a head that this appliance did not sign"))?;
+            anchored.insert(entry.workspace, head);
+        }
+        let heads = Heads { anchored, latest: BTreeMap::new(), counter: file.counter };
+        identity
+            .verify(&signed_bytes(heads.counter, &heads.anchored), &hex::decode(&file.signature).unwrap_or_default())
+            .map_err(|_| malformed("is not signed by this appliance"))?;
+        Ok(Self { path, heads: Mutex::new(heads) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Heads> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a file is at least as new as its anchored head.
+    pub fn agrees(&self, workspace: WorkspaceId, database: &Connection, path: &Path) -> Result<bool, StoreError> {
+        let Some(anchored) = self.lock().anchored.get(&workspace).copied() else { return Ok(true) };
+        let hash = audit_log::hash_at(database, anchored.sequence).map_err(|error| from_sqlite(path, error))?;
+        Ok(anchored == Head::EMPTY || hash == Some(anchored.hash))
+    }
+
+    /// Notes a committed head; it is written with the next [`Anchor::write`].
+    pub fn note(&self, workspace: WorkspaceId, head: Head) {
+        self.lock().latest.insert(workspace, head);
+    }
+
+    /// How often the anchor was written.
+    pub fn counter(&self) -> u64 {
+        self.lock().counter
+    }
+
+    /// The counter of the next write, when there is something to write.
+    pub fn due(&self) -> Option<u64> {
+        let heads = self.lock();
+        let changed = heads.latest.iter().any(|(workspace, head)| heads.anchored.get(workspace) != Some(head));
+        changed.then(|| heads.counter.saturating_add(1))
+    }
+
+    /// Writes every known head under `counter`, signed.
+    pub fn write(&self, counter: u64, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
+        let mut anchored = {
+            let heads = self.lock();
+            let mut anchored = heads.anchored.clone();
+            anchored.extend(heads.latest.iter());
+            anchored
+        };
+        anchored.retain(|_, head| *head != Head::EMPTY);
+        let entries = anchored.iter().map(|(workspace, head)| AnchoredHead {
+            workspace: *workspace,
+            sequence: head.sequence,
+            hash: hex::encode(head.hash),
+            at: now.as_millis(),
+            signature: hex::encode(head.sign(*workspace, now, identity)),
+        });
+        let file = AnchorFile {
+            format: FORMAT.to_owned(),
+            counter,
+            signature: hex::encode(identity.sign(&signed_bytes(counter, &anchored))),
+            heads: entries.collect(),
+        };
+        let json = serde_json::to_vec_pretty(&file)
+            .map_err(|error| StoreError::Malformed { path: self.path.clone(), reason: error.to_string() })?;
+        files::write_private(&self.path, &json)?;
+        let mut heads = self.lock();
+        heads.anchored = anchored;
+        heads.counter = counter;
+        Ok(())
+    }
+}
+
+fn signed_bytes(counter: u64, heads: &BTreeMap<WorkspaceId, Head>) -> Vec<u8> {
+    let begin = Framed::labelled(FORMAT).fixed(&counter.to_be_bytes());
+    heads
+        .iter()
+        .fold(begin, |bytes, (workspace, head)| {
+            bytes.fixed(workspace.as_bytes()).fixed(&head.sequence.to_be_bytes()).fixed(&head.hash)
+        })
+        .into_bytes()
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! One SQLCipher file: opening it without changing a byte that does not belong to us, and migrating its schema.
+//!
+//! Before a file is trusted, its key, owner, schema and every page's authentication are checked; until all hold
+//! nothing is written, not even a checkpoint.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+
+use crate::platform::store::error::{StoreError, from_sqlite};
+use crate::values::id::WorkspaceId;
+use crate::values::secret::Key256;
+
+/// SQLCipher's page size, in bytes (its default, so the stock tool opens the file).
+const PAGE: u64 = 4_096;
+
+/// How long a connection waits for another one's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+struct Migration {
+    sql: &'static str,
+    system_only: bool,
+}
+
+/// Every migration in order; `user_version` is how many a file has had.
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_workspace.sql"), system_only: false },
+    Migration { sql: include_str!("migrations/0002_system.sql"), system_only: true },
+];
+
+/// The newest schema this release knows.
+pub fn supported_schema() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// How much of an existing file is checked before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Key, owner, schema, length, and the authentication of every page.
+    Everything,
+    /// Key, owner and schema: for further connections to a file that was checked.
+    Ownership,
+}
+
+/// Opens a connection to an existing file and checks it. Writes nothing.
+pub fn open(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check) -> Result<Connection, StoreError> {
+    let connection = connect(path, key, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sql = |error| from_sqlite(path, error);
+    // Closing the last connection would checkpoint; not before the file is known to be sound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(sql)?;
+
+    let found = schema_version(&connection).map_err(sql)?;
+    if found > supported_schema() {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found, supported: supported_schema() });
+    }
+    let owner: String =
+        connection.query_row("SELECT value FROM meta WHERE key = 'workspace'", [], |row| row.get(0)).map_err(sql)?;
+    if owner != workspace.to_string() {
+        return Err(StoreError::Foreign { path: path.to_owned(), found: owner, expected: workspace.to_string() });
+    }
+    if check == Check::Everything {
+        check_every_page(&connection, path)?;
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sql)?;
+    Ok(connection)
+}
+
+/// Makes a new file for `workspace`, with its schema, durably.
+pub fn create(path: &Path, key: &Key256, workspace: WorkspaceId) -> Result<Connection, StoreError> {
+    let mut connection = connect(path, key, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| from_sqlite(path, error))?;
+    if mode != "wal" {
+        return Err(StoreError::Malformed {
+            path: path.to_owned(),
+            reason: format!("cannot keep a write-ahead log (journal mode {mode}): use a local file system"),
+        });
+    }
+    migrate(&mut connection, path, workspace)?;
+    Ok(connection)
+}
+
+/// Brings the schema up to date, one transaction a migration.
+pub fn migrate(connection: &mut Connection, path: &Path, workspace: WorkspaceId) -> Result<(), StoreError> {
+    let sql = |error| from_sqlite(path, error);
+    let done = schema_version(connection).map_err(sql)?;
+    for (version, migration) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > done) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
+        if !migration.system_only || workspace == WorkspaceId::SYSTEM {
+            transaction.execute_batch(migration.sql).map_err(sql)?;
+        }
+        if version == 1 {
+            let id = workspace.to_string();
+            transaction.execute("INSERT INTO meta (key, value) VALUES ('workspace', ?1)", params![id]).map_err(sql)?;
+        }
+        transaction.pragma_update(None, "user_version", version).map_err(sql)?;
+        transaction.commit().map_err(sql)?;
+    }
+    Ok(())
+}
+
+fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn connect(path: &Path, key: &Key256, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let sql = |error| from_sqlite(path, error);
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    // Without this SQLCipher writes its own remarks to standard error.
+    connection.pragma_update(None, "cipher_log_level", "NONE").map_err(sql)?;
+    let raw_key = zeroize::Zeroizing::new(format!("x'{}'", *zeroize::Zeroizing::new(hex::encode(key.expose()))));
+    connection.pragma_update(None, "key", raw_key.as_str()).map_err(sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+    for (pragma, value) in [
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+        ("temp_store", "MEMORY"),
+        ("trusted_schema", "OFF"),
+        ("secure_delete", "ON"),
+    ] {
+        connection.pragma_update(None, pragma, value).map_err(sql)?;
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(sql)?;
+    Ok(connection)
+}
+
+/// Verifies the authentication of every page, and that none is missing at the end.
+fn check_every_page(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let damaged = |detail: String| StoreError::Damaged { path: path.to_owned(), detail };
+    let length = fs::metadata(path).map_err(StoreError::io(path, "look at"))?.len();
+    if length % PAGE != 0 {
+        return Err(damaged(format!("{length} bytes are not whole pages of {PAGE}")));
+    }
+    let sql = |error| from_sqlite(path, error);
+    let mut statement = connection.prepare("PRAGMA cipher_integrity_check").map_err(sql)?;
+    let mut rows = statement.query([]).map_err(sql)?;
+    if let Some(row) = rows.next().map_err(sql)? {
+        return Err(damaged(row.get(0).map_err(sql)?));
+    }
+    drop(rows);
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql)?;
+    if verdict == "ok" { Ok(()) } else { Err(damaged(verdict)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::entropy;
+
+    const W: WorkspaceId = WorkspaceId::from_bytes([1; 16]);
+
+    fn fresh() -> (tempfile::TempDir, std::path::PathBuf, Key256) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("workspace.db");
+        let key = Key256::random(&mut entropy::system());
+        let connection = create(&path, &key, W).unwrap();
+        for n in 0..200_u32 {
+            let row = params![format!("filler {n}"), "x".repeat(500)];
+            connection.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", row).unwrap();
+        }
+        drop(connection);
+        (dir, path, key)
+    }
+
+    /// Opening must fail with `expected` in the message, name the file, and leave every byte as it was.
+    fn refused(path: &Path, key: &Key256, workspace: WorkspaceId, expected: &str) {
+        let before = fs::read(path).unwrap();
+        let error = open(path, key, workspace, Check::Everything).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("workspace.db"), "{error}");
+        assert!(fs::read(path).unwrap() == before, "the file was changed");
+    }
+
+    #[test]
+    fn a_sound_file_opens_and_does_not_look_like_sqlite() {
+        let (_dir, path, key) = fresh();
+        open(&path, &key, W, Check::Everything).unwrap();
+        assert!(!fs::read(&path).unwrap().starts_with(b"SQLite format 3\0"));
+    }
+
+    #[test]
+    fn the_key_of_another_workspace_does_not_open_it() {
+        let (_dir, path, _) = fresh();
+        refused(&path, &Key256::new([9; 32]), W, "does not open with this workspace's key");
+    }
+
+    #[test]
+    fn a_file_of_another_workspace_under_the_same_key_is_foreign() {
+        let (_dir, path, key) = fresh();
+        refused(&path, &key, WorkspaceId::from_bytes([2; 16]), "belongs to workspace");
+    }
+
+    #[test]
+    fn a_truncated_file_is_damaged() {
+        for keep in [-1_i64, -4_096, -20_480] {
+            let (_dir, path, key) = fresh();
+            let length = i64::try_from(fs::metadata(&path).unwrap().len()).unwrap();
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(u64::try_from(length + keep).unwrap()).unwrap();
+            refused(&path, &key, W, "is damaged");
+        }
+    }
+
+    #[test]
+    fn one_flipped_bit_anywhere_is_found() {
+        let (_dir, path, key) = fresh();
+        let whole = fs::read(&path).unwrap();
+        for position in (0..whole.len()).step_by(1_999) {
+            let mut changed = whole.clone();
+            changed[position] ^= 0x10;
+            fs::write(&path, &changed).unwrap();
+            let expected = if position < 4_096 { "does not open" } else { "is damaged" };
+            refused(&path, &key, W, expected);
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let (_dir, path, key) = fresh();
+        let connection = connect(&path, &key, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        connection.pragma_update(None, "user_version", supported_schema() + 1).unwrap();
+        drop(connection);
+        refused(&path, &key, W, "install the newer release again");
+    }
+}

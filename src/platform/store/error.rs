@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What can go wrong with files, each naming the file, the reason and the way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file or database did not do what was asked. Nothing was written, unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// An operating system call failed.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody else can read what only the appliance may read.
+    #[error(
+        "{path}: is open to others (mode {mode:o}): make it private with `chmod {want:o} {path}`, and if others had access, treat its content as known",
+        path = path.display()
+    )]
+    Exposed {
+        /// Which file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What they have to be.
+        want: u32,
+    },
+    /// Another process uses the directory.
+    #[error("{path}: another appliance is running on this data directory: stop it first, or choose another `data_dir`", path = path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A file does not have the form it must have.
+    #[error("{path}: {reason}", path = path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
+    /// A wrapped key does not open.
+    #[error(
+        "{path}: the {purpose} key does not unwrap: the master key is another one, or the file was changed or belongs to another workspace. Restore the file and the master key from the same backup",
+        path = path.display()
+    )]
+    SealedKey {
+        /// The key file.
+        path: PathBuf,
+        /// Which key.
+        purpose: &'static str,
+    },
+    /// A database does not open with its key.
+    #[error(
+        "{path}: does not open with this workspace's key: it is the file of another workspace, or its beginning was changed. Restore it from a backup",
+        path = path.display()
+    )]
+    WrongKey {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A database opens, but says that it belongs to another workspace.
+    #[error("{path}: belongs to workspace {found}, not to {expected}: put each file back in its own directory", path = path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// Whose file it is.
+        found: String,
+        /// Whose it has to be.
+        expected: String,
+    },
+    /// Pages are missing or do not authenticate.
+    #[error("{path}: is damaged ({detail}): it was truncated or changed outside the appliance. Restore it from a backup", path = path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A newer release wrote it.
+    #[error(
+        "{path}: has schema {found}, and this release knows schemas up to {supported}: install the newer release again, or restore a backup made before the upgrade",
+        path = path.display()
+    )]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest this release knows.
+        supported: u32,
+    },
+    /// The file is older than its anchor: somebody put an old copy back.
+    #[error(
+        "{path}: is older than the anchor says (rolled-back): it opens read-only until an operator confirms with `conclave workspace accept-rollback`",
+        path = path.display()
+    )]
+    RolledBack {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Too much waits to be written.
+    #[error("{path}: too many writes are waiting", path = path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A unique value exists already.
+    #[error("there is one already: {0}")]
+    Duplicate(&'static str),
+    /// SQLite refused.
+    #[error("{path}: {source}", path = path.display())]
+    Sql {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// An I/O failure, for `map_err`.
+    pub fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// Whether the connection that gave this must not be used again.
+    pub const fn kills_connection(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::WrongKey { .. })
+    }
+
+    /// The state this puts a workspace in, as the API and the CLI name it.
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::SealedKey { .. } => "sealed",
+            Self::WrongKey { .. } | Self::Foreign { .. } => "swapped",
+            Self::Damaged { .. } => "damaged",
+            Self::NewerSchema { .. } => "newer-schema",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Io { .. } | Self::Malformed { .. } | Self::Exposed { .. } => "unreadable",
+            Self::InUse { .. } | Self::Busy { .. } | Self::Duplicate(_) | Self::Sql { .. } => "failing",
+        }
+    }
+}
+
+/// Turns what SQLite says into what an operator can act on.
+pub fn from_sqlite(path: &Path, source: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
+    let path = path.to_owned();
+    match &source {
+        rusqlite::Error::SqliteFailure(failure, _) if failure.code == NotADatabase => StoreError::WrongKey { path },
+        rusqlite::Error::SqliteFailure(failure, detail)
+            if matches!(failure.code, DatabaseCorrupt | SystemIoFailure) =>
+        {
+            StoreError::Damaged { path, detail: detail.clone().unwrap_or_else(|| failure.to_string()) }
+        }
+        _ => StoreError::Sql { path, source },
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The data directory: its layout, its permissions, and writing a file so that a crash leaves the old or the new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
+
+use crate::platform::entropy;
+use crate::platform::store::error::StoreError;
+use crate::values::id::WorkspaceId;
+use crate::values::secret::Key256;
+
+/// Key and other small files are never larger than this, in bytes.
+const SMALL_FILE_MAX: u64 = 1 << 20;
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+    master_key: PathBuf,
+}
+
+impl Layout {
+    /// The layout below `root`; the master key may lie elsewhere.
+    pub fn new(root: PathBuf, master_key: Option<PathBuf>) -> Self {
+        let master_key = master_key.unwrap_or_else(|| root.join("master.key"));
+        Self { root, master_key }
+    }
+
+    /// The data directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The master key file.
+    pub fn master_key(&self) -> &Path {
+        &self.master_key
+    }
+
+    /// The directory of wrapped keys.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// The wrapped keys of a workspace.
+    pub fn key_file(&self, workspace: WorkspaceId) -> PathBuf {
+        self.keys().join(format!("{workspace}.json"))
+    }
+
+    /// The database of a workspace.
+    pub fn database(&self, workspace: WorkspaceId) -> PathBuf {
+        if workspace == WorkspaceId::SYSTEM {
+            self.root.join("system.db")
+        } else {
+            self.root.join("workspaces").join(workspace.to_string()).join("workspace.db")
+        }
+    }
+
+    /// The anchor file.
+    pub fn anchor(&self) -> PathBuf {
+        self.root.join("anchor")
+    }
+
+    /// Makes missing directories (0700), refuses ones that others can enter, and locks the whole for this process.
+    pub fn claim(&self) -> Result<DirectoryLock, StoreError> {
+        for directory in [self.root.clone(), self.keys(), self.root.join("workspaces")] {
+            make_private_directory(&directory)?;
+        }
+        let path = self.root.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(StoreError::io(&path, "open the lock file"))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::InUse { path })?;
+        Ok(DirectoryLock { _file: file })
+    }
+}
+
+/// Held while this process uses the directory.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+/// Makes `directory` with mode 0700, or checks that an existing one is as private.
+pub fn make_private_directory(directory: &Path) -> Result<(), StoreError> {
+    match fs::metadata(directory) {
+        Ok(metadata) if !metadata.is_dir() => Err(StoreError::Malformed {
+            path: directory.to_owned(),
+            reason: "is not a directory: move it away or name another one".to_owned(),
+        }),
+        Ok(metadata) => refuse_exposed(directory, metadata.mode(), 0o700),
+        Err(_) => {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .map_err(StoreError::io(directory, "make the directory"))?;
+            sync_directory(directory.parent().unwrap_or(directory))
+        }
+    }
+}
+
+fn refuse_exposed(path: &Path, mode: u32, want: u32) -> Result<(), StoreError> {
+    let mode = mode & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(StoreError::Exposed { path: path.to_owned(), mode, want }) }
+}
+
+/// Reads a small private file; one that others can read is refused.
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let file = File::open(path).map_err(StoreError::io(path, "open"))?;
+    let metadata = file.metadata().map_err(StoreError::io(path, "look at"))?;
+    refuse_exposed(path, metadata.mode(), 0o600)?;
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(SMALL_FILE_MAX)).unwrap_or(0)));
+    file.take(SMALL_FILE_MAX).read_to_end(&mut bytes).map_err(StoreError::io(path, "read"))?;
+    Ok(bytes)
+}
+
+/// Replaces a file: after a crash there is the old one or the new one, whole and on disk.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(StoreError::io(&temporary, "make"))?;
+    file.write_all(bytes).map_err(StoreError::io(&temporary, "write"))?;
+    file.sync_all().map_err(StoreError::io(&temporary, "sync"))?;
+    fs::rename(&temporary, path).map_err(StoreError::io(path, "replace"))?;
+    sync_directory(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Makes directory entries durable.
+pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory).and_then(|file| file.sync_all()).map_err(StoreError::io(directory, "sync the directory"))
+}
+
+/// Reads the master key, or makes it when this is the first start (no keys wrapped yet).
+pub fn master_key(layout: &Layout, first_start: bool) -> Result<Key256, StoreError> {
+    let path = layout.master_key();
+    if !path.exists() {
+        if !first_start {
+            return Err(StoreError::Malformed {
+                path: path.to_owned(),
+                reason: "is missing, and there are keys wrapped by it: put the master key back, or restore a backup with its recovery kit".to_owned(),
+            });
+        }
+        let key = Key256::random(&mut entropy::system());
+        write_private(path, key.expose())?;
+        return Ok(key);
+    }
+    let bytes = read_private(path)?;
+    Key256::from_slice(&bytes).ok_or_else(|| StoreError::Malformed {
+        path: path.to_owned(),
+        reason: format!("has {} bytes, and a master key has 32: put the right file back", bytes.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_serves_one_appliance_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("data"), None);
+        let held = layout.claim().unwrap();
+        assert!(matches!(layout.claim(), Err(StoreError::InUse { .. })));
+        drop(held);
+        layout.claim().unwrap();
+    }
+
+    #[test]
+    fn what_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("data"), None);
+        layout.claim().unwrap();
+        master_key(&layout, true).unwrap();
+        fs::set_permissions(layout.master_key(), fs::Permissions::from_mode(0o640)).unwrap();
+        let error = master_key(&layout, false).unwrap_err().to_string();
+        assert!(error.contains("master.key") && error.contains("chmod 600"), "{error}");
+        fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o755)).unwrap();
+        let error = layout.claim().unwrap_err().to_string();
+        assert!(error.contains("mode 755") && error.contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_master_key_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("data"), None);
+        layout.claim().unwrap();
+        let error = master_key(&layout, false).unwrap_err().to_string();
+        assert!(error.contains("is missing"), "{error}");
+        assert!(!layout.master_key().exists());
+    }
+}

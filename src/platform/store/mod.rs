@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Encrypted files: one SQLCipher database a workspace, its wrapped keys, and the anchor outside them.
+//!
+//! All SQL lives below this folder, one file a table family. Formats: `docs/files.md`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::core::keys::identity::{Identity, PublicIdentity};
+use crate::platform::clock::Clock;
+use crate::platform::entropy;
+use crate::platform::store::anchor::Anchor;
+use crate::platform::store::database::Check;
+use crate::platform::store::error::StoreError;
+use crate::platform::store::files::{DirectoryLock, Layout};
+use crate::platform::store::keyring::Keyring;
+use crate::platform::store::workspace::Workspace;
+use crate::values::id::WorkspaceId;
+
+pub mod accounts;
+pub mod anchor;
+pub mod audit_log;
+mod database;
+pub mod error;
+pub mod files;
+pub mod keyring;
+pub mod registry;
+mod row;
+pub mod sessions;
+pub mod workspace;
+
+/// Key of the setting that holds the anchor's counter.
+const ANCHOR_COUNTER: &str = "anchor.counter";
+
+/// How many workspaces may be open at once; each costs about five descriptors, a thread and a page cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open workspaces kept, besides `system`.
+    pub open_workspaces: usize,
+}
+
+/// Opened at most once at a time, whoever asks first.
+type Slot = Arc<OnceCell<Arc<Workspace>>>;
+
+struct Open {
+    slot: Slot,
+    used: u64,
+    checked: bool,
+}
+
+#[derive(Default)]
+struct Lru {
+    open: HashMap<WorkspaceId, Open>,
+    clock: u64,
+}
+
+/// The appliance's files.
+pub struct Store {
+    layout: Layout,
+    keyring: Keyring,
+    anchor: Arc<Anchor>,
+    system: Arc<Workspace>,
+    identity: Identity,
+    limits: Limits,
+    lru: Mutex<Lru>,
+    _lock: DirectoryLock,
+}
+
+impl Store {
+    /// Opens the data directory, or makes it on the first start. `system.db` must be sound; a workspace that is not
+    /// keeps to itself.
+    pub fn open(layout: Layout, limits: Limits) -> Result<Self, StoreError> {
+        let lock = layout.claim()?;
+        let keyring = Keyring::load(layout.clone())?;
+        let path = layout.database(WorkspaceId::SYSTEM);
+        let keys = match keyring.keys(WorkspaceId::SYSTEM) {
+            Some(keys) => keys,
+            None if path.exists() => return Err(sealed_system(&layout, &keyring)),
+            None => keyring.create(WorkspaceId::SYSTEM)?,
+        };
+        let identity = keys.identity().ok_or_else(|| sealed_system(&layout, &keyring))?;
+        let anchor = Arc::new(Anchor::load(layout.anchor(), identity.public())?);
+        let system = if path.exists() {
+            Workspace::open(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor), Check::Everything)?
+        } else {
+            Workspace::create(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor))?
+        };
+        let system = Arc::new(system);
+        Ok(Self { layout, keyring, anchor, system, identity, limits, lru: Mutex::default(), _lock: lock })
+    }
+
+    /// The reserved workspace `system`.
+    pub const fn system(&self) -> &Arc<Workspace> {
+        &self.system
+    }
+
+    /// The appliance's identity.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The public half of the identity.
+    pub fn public_identity(&self) -> PublicIdentity {
+        self.identity.public()
+    }
+
+    /// The unwrapped keys.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The workspace with this id, opened if need be. That it exists is the caller's knowledge (the registry's).
+    pub async fn workspace(&self, id: WorkspaceId) -> Result<Arc<Workspace>, StoreError> {
+        if id == WorkspaceId::SYSTEM {
+            return Ok(Arc::clone(&self.system));
+        }
+        let (slot, check) = self.slot(id);
+        let opened = slot.get_or_try_init(|| self.open_workspace(id, check)).await.cloned();
+        if opened.is_ok() {
+            let mut lru = self.lru();
+            if let Some(open) = lru.open.get_mut(&id) {
+                open.checked = true;
+            }
+        }
+        opened
+    }
+
+    fn lru(&self) -> std::sync::MutexGuard<'_, Lru> {
+        self.lru.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The slot of a workspace, after making room: the one unused for longest is closed first.
+    fn slot(&self, id: WorkspaceId) -> (Slot, Check) {
+        let mut lru = self.lru();
+        lru.clock += 1;
+        let now = lru.clock;
+        let open = lru.open.entry(id).or_insert_with(|| Open { slot: Slot::default(), used: now, checked: false });
+        open.used = now;
+        if open.slot.get().is_some_and(|workspace| workspace.has_failed()) {
+            open.slot = Slot::default();
+            open.checked = false;
+        }
+        let check = if open.checked { Check::Ownership } else { Check::Everything };
+        let slot = Arc::clone(&open.slot);
+        let initialised = lru.open.values().filter(|open| open.slot.initialized()).count();
+        if initialised > self.limits.open_workspaces {
+            let idle = |open: &Open| open.slot.get().is_some_and(|workspace| Arc::strong_count(workspace) == 1);
+            let oldest =
+                lru.open.values_mut().filter(|open| open.used != now && idle(open)).min_by_key(|open| open.used);
+            if let Some(oldest) = oldest {
+                // Its key stays remembered as checked; the file is closed when the slot goes.
+                oldest.slot = Slot::default();
+            }
+        }
+        (slot, check)
+    }
+
+    async fn open_workspace(&self, id: WorkspaceId, check: Check) -> Result<Arc<Workspace>, StoreError> {
+        let path = self.layout.database(id);
+        let keys = self.keyring.keys(id).ok_or_else(|| self.sealed(id))?;
+        let anchor = Arc::clone(&self.anchor);
+        let task = move || Workspace::open(id, &path, keys, anchor, check).map(Arc::new);
+        let path = self.layout.database(id);
+        tokio::task::spawn_blocking(task).await.unwrap_or(Err(StoreError::Busy { path }))
+    }
+
+    fn sealed(&self, id: WorkspaceId) -> StoreError {
+        let path = self.layout.key_file(id);
+        match self.keyring.sealed(id) {
+            Some(error) => StoreError::Malformed { path, reason: error.to_string() },
+            None => StoreError::SealedKey { path, purpose: "file" },
+        }
+    }
+
+    /// Makes the keys and the file of a new workspace. It exists once the caller has put it into the registry.
+    pub async fn create_workspace(&self) -> Result<Arc<Workspace>, StoreError> {
+        let id = WorkspaceId::random(&mut entropy::system());
+        let keys = self.keyring.create(id)?;
+        let path = self.layout.database(id);
+        let directory = path.parent().unwrap_or(&path).to_owned();
+        files::make_private_directory(&directory)?;
+        let anchor = Arc::clone(&self.anchor);
+        let task = move || Workspace::create(id, &path, keys, anchor).map(Arc::new);
+        let created = tokio::task::spawn_blocking(task).await;
+        let created = created.unwrap_or(Err(StoreError::Busy { path: directory }))?;
+        let (slot, _) = self.slot(id);
+        // The id is fresh, so nobody else can have filled the slot.
+        drop(slot.set(Arc::clone(&created)));
+        Ok(created)
+    }
+
+    /// The state of a workspace, as the API and the CLI name it, with the reason when it is not `open`.
+    pub async fn state_of(&self, id: WorkspaceId) -> (&'static str, Option<String>) {
+        if self.keyring.sealed(id).is_some() {
+            return ("sealed", Some(self.sealed(id).to_string()));
+        }
+        match self.workspace(id).await {
+            Ok(workspace) if workspace.state() == "open" => ("open", None),
+            Ok(workspace) => {
+                let path = self.layout.database(id);
+                (workspace.state(), Some(StoreError::RolledBack { path }.to_string()))
+            }
+            Err(error) => (error.state(), Some(error.to_string())),
+        }
+    }
+
+    /// Writes the anchor when a chain has grown since. The counter goes into `system.db` first, so that an anchor older
+    /// than its database is noticed.
+    pub async fn write_anchor(&self, clock: &Clock) -> Result<(), StoreError> {
+        let Some(counter) = self.anchor.due() else { return Ok(()) };
+        if self.system.state() == "open" {
+            self.system.write(move |write| registry::set_setting(write, ANCHOR_COUNTER, &counter.to_string())).await?;
+        }
+        self.anchor.write(counter, &self.identity, clock.now())
+    }
+
+    /// Whether the anchor file is as new as `system.db` says (it may lag by the one write a crash cut off).
+    pub async fn anchor_is_current(&self) -> Result<bool, StoreError> {
+        let stored = self.system.read(|database| registry::setting(database, ANCHOR_COUNTER)).await?;
+        let stored: u64 = stored.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let counter = self.anchor.counter();
+        Ok(counter == stored || counter.saturating_add(1) == stored)
+    }
+
+    /// Closes every workspace nobody uses.
+    pub fn close_idle(&self) {
+        for open in self.lru().open.values_mut() {
+            if open.slot.get().is_some_and(|workspace| Arc::strong_count(workspace) == 1) {
+                open.slot = Slot::default();
+            }
+        }
+    }
+
+    /// How many workspaces are open, besides `system`.
+    pub fn open_count(&self) -> usize {
+        self.lru().open.values().filter(|open| open.slot.initialized()).count()
+    }
+}
+
+fn sealed_system(layout: &Layout, keyring: &Keyring) -> StoreError {
+    let path = layout.key_file(WorkspaceId::SYSTEM);
+    let reason = keyring.sealed(WorkspaceId::SYSTEM).map_or_else(
+        || "is missing, and system.db is there: restore both from the same backup".to_owned(),
+        ToString::to_string,
+    );
+    StoreError::Malformed { path, reason }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Tables `sessions` and `spent_tokens`: signed-in devices and the hashes of their refresh tokens.
+//!
+//! A revoked session is deleted: there is nothing left to forget to check.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::core::auth::refresh::{self, RefreshDecision, RefreshToken, StoredSession};
+use crate::platform::store::row::{id, time};
+use crate::platform::store::workspace::Write;
+use crate::values::id::{AccountId, SessionId};
+use crate::values::time::Timestamp;
+
+/// How the refresh token travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the body, kept by a program.
+    Token,
+    /// In a cookie that scripts cannot read.
+    Cookie,
+}
+
+impl Carrier {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Cookie => "cookie",
+        }
+    }
+}
+
+/// A signed-in device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose.
+    pub account: AccountId,
+    /// What the person calls the device.
+    pub device_name: String,
+    /// When it signed in.
+    pub created_at: Timestamp,
+    /// When it last refreshed its tokens.
+    pub last_seen_at: Timestamp,
+}
+
+impl Session {
+    /// When it ends if it is not refreshed again.
+    pub fn expires_at(&self) -> Timestamp {
+        refresh::expires_at(self.created_at, self.last_seen_at)
+    }
+}
+
+fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: id(row, "id").map(SessionId::from_bytes)?,
+        account: id(row, "account").map(AccountId::from_bytes)?,
+        device_name: row.get("device_name")?,
+        created_at: time(row, "created_at")?,
+        last_seen_at: time(row, "refreshed_at")?,
+    })
+}
+
+/// The session, when it exists and has not ended by itself.
+pub fn find_live(database: &Connection, id: SessionId, now: Timestamp) -> rusqlite::Result<Option<Session>> {
+    let mut statement = database
+        .prepare_cached("SELECT id, account, device_name, created_at, refreshed_at FROM sessions WHERE id = ?1")?;
+    let found = statement.query_row(params![id.as_bytes()], session).optional()?;
+    Ok(found.filter(|session| session.expires_at() > now))
+}
+
+/// The live sessions of an account, newest first.
+pub fn of_account(database: &Connection, account: AccountId, now: Timestamp) -> rusqlite::Result<Vec<Session>> {
+    let mut statement = database.prepare_cached(
+        "SELECT id, account, device_name, created_at, refreshed_at FROM sessions WHERE account = ?1 ORDER BY created_at DESC",
+    )?;
+    let rows = statement.query_map(params![account.as_bytes()], session)?;
+    rows.filter(|row| row.as_ref().map_or(true, |session| session.expires_at() > now)).collect()
+}
+
+/// How many sessions are live.
+pub fn count_live(database: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM sessions WHERE refreshed_at > ?1 AND created_at > ?2";
+    let idle = (now - refresh::IDLE_LIFETIME).as_millis();
+    let absolute = (now - refresh::ABSOLUTE_LIFETIME).as_millis();
+    database.query_row(sql, params![idle, absolute], |row| row.get(0))
+}
+
+/// Begins a session with its first refresh token, and clears the account's ended ones away.
+pub fn insert(write: &Write<'_>, session: &Session, carrier: Carrier, first: &RefreshToken) -> rusqlite::Result<()> {
+    let now = session.created_at;
+    write.sql().execute(
+        "DELETE FROM sessions WHERE account = ?1 AND (refreshed_at <= ?2 OR created_at <= ?3)",
+        params![
+            session.account.as_bytes(),
+            (now - refresh::IDLE_LIFETIME).as_millis(),
+            (now - refresh::ABSOLUTE_LIFETIME).as_millis()
+        ],
+    )?;
+    write.sql().execute(
+        "INSERT INTO sessions (id, account, device_name, carrier, current_hash, created_at, refreshed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+        params![
+            session.id.as_bytes(),
+            session.account.as_bytes(),
+            session.device_name,
+            carrier.as_str(),
+            first.hash(),
+            now.as_millis()
+        ],
+    )?;
+    Ok(())
+}
+
+/// Judges a presented refresh token and does what the judgement says.
+pub fn refresh(
+    write: &Write<'_>,
+    presented: &RefreshToken,
+    next: &RefreshToken,
+    now: Timestamp,
+) -> rusqlite::Result<(RefreshDecision, Option<Session>)> {
+    let id = presented.session();
+    let sql = write.sql();
+    let row = sql
+        .query_row("SELECT * FROM sessions WHERE id = ?1", params![id.as_bytes()], |row| {
+            let stored = StoredSession {
+                current: row.get("current_hash")?,
+                previous: row.get("previous_hash")?,
+                presented_is_spent: false,
+                created_at: time(row, "created_at")?,
+                refreshed_at: time(row, "refreshed_at")?,
+            };
+            Ok((session(row)?, stored))
+        })
+        .optional()?;
+    let Some((session, stored)) = row else { return Ok((RefreshDecision::Unknown, None)) };
+    let spent = "SELECT EXISTS (SELECT 1 FROM spent_tokens WHERE session = ?1 AND hash = ?2)";
+    let presented_is_spent = sql.query_row(spent, params![id.as_bytes(), presented.hash()], |row| row.get(0))?;
+    let decision = refresh::judge(presented, StoredSession { presented_is_spent, ..stored }, now);
+    match decision {
+        RefreshDecision::Rotate => {
+            if let Some(previous) = stored.previous {
+                sql.execute(
+                    "INSERT INTO spent_tokens (session, hash) VALUES (?1, ?2)",
+                    params![id.as_bytes(), previous],
+                )?;
+            }
+            sql.execute(
+                "UPDATE sessions SET previous_hash = current_hash, current_hash = ?2, refreshed_at = ?3 WHERE id = ?1",
+                params![id.as_bytes(), next.hash(), now.as_millis()],
+            )?;
+        }
+        RefreshDecision::Replay | RefreshDecision::Expired => {
+            delete(write, id)?;
+        }
+        RefreshDecision::Repeat | RefreshDecision::Unknown => {}
+    }
+    Ok((decision, Some(session)))
+}
+
+/// Ends a session; says whether there was one.
+pub fn delete(write: &Write<'_>, id: SessionId) -> rusqlite::Result<bool> {
+    Ok(write.sql().execute("DELETE FROM sessions WHERE id = ?1", params![id.as_bytes()])? > 0)
+}
+
+/// Ends the sessions of an account, except perhaps one; says how many.
+pub fn delete_of_account(write: &Write<'_>, account: AccountId, keep: Option<SessionId>) -> rusqlite::Result<usize> {
+    let keep = keep.map(|id| *id.as_bytes());
+    write.sql().execute("DELETE FROM sessions WHERE account = ?1 AND id IS NOT ?2", params![account.as_bytes(), keep])
+}
