@@ -7,6 +7,8 @@ pub mod clock;
 pub mod entropy;
 
 #[cfg(feature = "server")]
+pub mod https;
+#[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
 pub mod store;
