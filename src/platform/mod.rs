@@ -11,6 +11,8 @@ pub mod https;
 #[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
+pub mod pki;
+#[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
 pub mod sys;
@@ -18,3 +20,5 @@ pub mod sys;
 pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod token;
+#[cfg(feature = "server")]
+pub mod trust;
