@@ -21,3 +21,6 @@ pub mod core;
 
 pub mod platform;
 
+#[cfg(feature = "server")]
+pub mod api;
+

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The accounts of a workspace, for its admins and for operators: the same handlers under two prefixes.
+//!
+//! What a caller may not see does not exist for it: an Admin's account answers a Power User as an absent one.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::credential::{self, Given};
+use crate::api::error::{Problem, ProblemBody};
+use crate::api::extract::{Json, Path, Query};
+use crate::api::principal::Administration;
+use crate::api::services::App;
+use crate::api::types::{
+    AccountList, AccountView, CreateAccount, CreatedAccount, PasswordSet, ResetPassword, SessionList, UpdateAccount,
+};
+use crate::api::views;
+use crate::core::audit::Outcome;
+use crate::core::auth::login::AccountStatus;
+use crate::core::auth::permission::{Permission, Role};
+use crate::platform::entropy;
+use crate::platform::store::accounts::{self, Account, NameTaken};
+use crate::platform::store::sessions;
+use crate::platform::store::workspace::Write;
+use crate::values::id::{AccountId, SessionId};
+use crate::values::name::UserName;
+
+/// Accounts on a page, at most and when not asked.
+const PAGE: u32 = 200;
+
+/// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, update))
+        .routes(routes!(reset_password))
+        .routes(routes!(list_sessions, end_sessions))
+        .routes(routes!(end_session))
+}
+
+/// Which page of a list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// The `next` of the page before.
+    #[param(value_type = Option<String>)]
+    after: Option<UserName>,
+    /// Exactly this user name.
+    #[param(value_type = Option<String>)]
+    user_name: Option<UserName>,
+    /// At most so many, up to 200.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// List accounts.
+#[utoipa::path(get, path = "/accounts", tag = "accounts", params(Page), responses(
+    (status = 200, body = AccountList),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn list(
+    State(app): State<App>,
+    admin: Administration,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<AccountList>, Problem> {
+    let role = admin.require(Permission::AccountManage)?;
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    let highest = if role == Role::Admin { Role::Admin } else { Role::PowerUser };
+    let read = move |database: &rusqlite::Connection| match page.user_name {
+        Some(name) => {
+            Ok(accounts::find_by_name(database, &name)?.filter(|found| role.sees(found.role)).into_iter().collect())
+        }
+        None => accounts::page(database, page.after.as_ref(), highest, limit + 1),
+    };
+    let mut found: Vec<Account> = admin.workspace.read(read).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|account| account.user_name.clone());
+    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let accounts = found.iter().map(|account| views::account(account, &workspace)).collect();
+    Ok(axum::Json(AccountList { accounts, next }))
+}
+
+/// Create an account.
+#[utoipa::path(post, path = "/accounts", tag = "accounts", request_body = CreateAccount, responses(
+    (status = 201, body = CreatedAccount),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn create(
+    State(app): State<App>,
+    admin: Administration,
+    headers: HeaderMap,
+    uri: Uri,
+    Json(request): Json<CreateAccount>,
+) -> Result<(StatusCode, axum::Json<CreatedAccount>), Problem> {
+    let own_role = admin.require(Permission::AccountManage)?;
+    let role = request.role.unwrap_or(Role::User);
+    if !own_role.manages(role) {
+        return Err(Problem::Forbidden("a role that manages this one"));
+    }
+    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let hints = [request.user_name.as_str(), request.display_name.as_str(), workspace.name.as_str()];
+    let addressed = credential::authority(&headers, &uri);
+    let local = admin.caller.is_local();
+    let given = Given::from_request(&app, request.sealed.as_ref(), request.password, local, addressed, &hints)?;
+    let hash = app.hasher.hash(given.password().clone()).await?;
+
+    let now = app.clock.now();
+    let account = Account {
+        id: AccountId::random(&mut entropy::system()),
+        user_name: request.user_name,
+        display_name: request.display_name,
+        role,
+        status: AccountStatus::Active,
+        created_at: now,
+    };
+    let mut event = admin.caller.event("account.create", format!("account:{}", account.id), Outcome::Allowed);
+    event.detail = format!("role {}", role.as_str());
+    let stored = account.clone();
+    let write = move |write: &Write<'_>| match accounts::insert(write, &stored, &hash)? {
+        Ok(()) => write.audit(&event, now).map(Ok),
+        Err(taken) => Ok(Err(taken)),
+    };
+    admin.workspace.write(write).await?.map_err(|taken| match taken {
+        NameTaken::Same => Problem::UserNameTaken,
+        NameTaken::LooksAlike => Problem::UserNameLooksAlike,
+    })?;
+    let account = views::account(&account, &workspace);
+    Ok((StatusCode::CREATED, axum::Json(CreatedAccount { account, initial_password: given.to_tell() })))
+}
+
+#[derive(Deserialize)]
+struct AccountPath {
+    account: AccountId,
+}
+
+/// The account, when it exists for this caller.
+async fn visible(admin: &Administration, id: AccountId) -> Result<(Account, Role), Problem> {
+    let role = admin.require(Permission::AccountManage)?;
+    let found = admin.workspace.read(move |database| accounts::find(database, id)).await?;
+    found.filter(|account| role.sees(account.role)).map(|account| (account, role)).ok_or(Problem::NotFound)
+}
+
+/// Show an account.
+#[utoipa::path(get, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
+    (status = 200, body = AccountView),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn show(
+    State(app): State<App>,
+    admin: Administration,
+    Path(AccountPath { account }): Path<AccountPath>,
+) -> Result<axum::Json<AccountView>, Problem> {
+    let (account, _) = visible(&admin, account).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    Ok(axum::Json(views::account(&account, &workspace)))
+}
+
+/// Change display name, role or status. Disabling ends every session of the account.
+#[utoipa::path(patch, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = UpdateAccount, responses(
+    (status = 200, body = AccountView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn update(
+    State(app): State<App>,
+    admin: Administration,
+    Path(AccountPath { account }): Path<AccountPath>,
+    Json(request): Json<UpdateAccount>,
+) -> Result<axum::Json<AccountView>, Problem> {
+    let (before, own_role) = visible(&admin, account).await?;
+    let role = request.role.unwrap_or(before.role);
+    if !own_role.manages(before.role) || !own_role.manages(role) {
+        return Err(Problem::Forbidden("a role that manages this account"));
+    }
+    let now = app.clock.now();
+    let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        // Read again inside the transaction: two admins may act at once.
+        let Some(before) = accounts::find(write.sql(), account)? else { return Ok(Err(Problem::NotFound)) };
+        let after = Account {
+            display_name: request.display_name.unwrap_or_else(|| before.display_name.clone()),
+            role,
+            status: request.status.unwrap_or(before.status),
+            ..before.clone()
+        };
+        let is_admin = |account: &Account| account.role == Role::Admin && account.status == AccountStatus::Active;
+        if is_admin(&before) && !is_admin(&after) && accounts::count_active(write.sql(), Role::Admin)? <= 1 {
+            return Ok(Err(Problem::LastAdmin));
+        }
+        accounts::update(write, &after)?;
+        if after.status == AccountStatus::Disabled {
+            sessions::delete_of_account(write, account, None)?;
+        }
+        event.detail = format!("role {}, {}", after.role.as_str(), after.status.as_str());
+        write.audit(&event, now)?;
+        Ok(Ok(after))
+    };
+    let after = admin.workspace.write(write).await??;
+    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    Ok(axum::Json(views::account(&after, &workspace)))
+}
+
+/// Set the password of an account. Ends its sessions.
+#[utoipa::path(put, path = "/accounts/{account}/password", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = ResetPassword, responses(
+    (status = 200, body = PasswordSet),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn reset_password(
+    State(app): State<App>,
+    admin: Administration,
+    Path(AccountPath { account }): Path<AccountPath>,
+    headers: HeaderMap,
+    uri: Uri,
+    Json(request): Json<ResetPassword>,
+) -> Result<axum::Json<PasswordSet>, Problem> {
+    admin.require(Permission::AccountPasswordReset)?;
+    let (found, _) = visible(&admin, account).await?;
+    let hints = [found.user_name.as_str(), found.display_name.as_str()];
+    let addressed = credential::authority(&headers, &uri);
+    let local = admin.caller.is_local();
+    let given = Given::from_request(&app, request.sealed.as_ref(), request.password, local, addressed, &hints)?;
+    let hash = app.hasher.hash(given.password().clone()).await?;
+    let now = app.clock.now();
+    let event = admin.caller.event("account.password", format!("account:{account}"), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        accounts::set_password(write, account, &hash, now)?;
+        let ended = sessions::delete_of_account(write, account, None)?;
+        write.audit(&event, now)?;
+        Ok(ended)
+    };
+    let sessions_ended = admin.workspace.write(write).await?;
+    Ok(axum::Json(PasswordSet { initial_password: given.to_tell(), sessions_ended }))
+}
+
+/// List the sessions of an account.
+#[utoipa::path(get, path = "/accounts/{account}/sessions", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
+    (status = 200, body = SessionList),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn list_sessions(
+    State(app): State<App>,
+    admin: Administration,
+    Path(AccountPath { account }): Path<AccountPath>,
+) -> Result<axum::Json<SessionList>, Problem> {
+    visible(&admin, account).await?;
+    let now = app.clock.now();
+    let found = admin.workspace.read(move |database| sessions::of_account(database, account, now)).await?;
+    Ok(axum::Json(SessionList { sessions: found.iter().map(|session| views::session(session, None)).collect() }))
+}
+
+/// End every session of an account.
+#[utoipa::path(delete, path = "/accounts/{account}/sessions", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
+    (status = 204),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn end_sessions(
+    State(app): State<App>,
+    admin: Administration,
+    Path(AccountPath { account }): Path<AccountPath>,
+) -> Result<StatusCode, Problem> {
+    manageable(&admin, account).await?;
+    let now = app.clock.now();
+    let event = admin.caller.event("session.delete_all", format!("account:{account}"), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        sessions::delete_of_account(write, account, None)?;
+        write.audit(&event, now)
+    };
+    admin.workspace.write(write).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct SessionPath {
+    account: AccountId,
+    session: SessionId,
+}
+
+/// End one session of an account.
+#[utoipa::path(delete, path = "/accounts/{account}/sessions/{session}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("session" = String, Path, format = Uuid)), responses(
+    (status = 204),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn end_session(
+    State(app): State<App>,
+    admin: Administration,
+    Path(SessionPath { account, session }): Path<SessionPath>,
+) -> Result<StatusCode, Problem> {
+    manageable(&admin, account).await?;
+    let now = app.clock.now();
+    let event = Arc::new(admin.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed));
+    let write = move |write: &Write<'_>| {
+        let found = sessions::find_live(write.sql(), session, now)?.filter(|found| found.account == account);
+        if found.is_none() {
+            return Ok(false);
+        }
+        sessions::delete(write, session)?;
+        write.audit(&event, now)?;
+        Ok(true)
+    };
+    if admin.workspace.write(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
+}
+
+async fn manageable(admin: &Administration, id: AccountId) -> Result<(), Problem> {
+    let (account, own_role) = visible(admin, id).await?;
+    if own_role.manages(account.role) { Ok(()) } else { Err(Problem::Forbidden("a role that manages this account")) }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What a signed-in person does about themselves: account, devices, password.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::credential;
+use crate::api::error::{Problem, ProblemBody};
+use crate::api::extract::{Json, Path};
+use crate::api::principal::Member;
+use crate::api::services::App;
+use crate::api::sign_in::Attempt;
+use crate::api::types::{AccountView, ChangePassword, PasswordChange, SessionList};
+use crate::api::views;
+use crate::core::audit::Outcome;
+use crate::core::limit::Try;
+use crate::platform::password;
+use crate::platform::store::workspace::Write;
+use crate::platform::store::{accounts, sessions};
+use crate::values::id::SessionId;
+
+/// This file's routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(me))
+        .routes(routes!(list_sessions))
+        .routes(routes!(end_session))
+        .routes(routes!(change_password))
+}
+
+/// Who I am.
+#[utoipa::path(get, path = "/me", tag = "me", responses(
+    (status = 200, body = AccountView),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn me(State(app): State<App>, member: Member) -> Result<axum::Json<AccountView>, Problem> {
+    let workspace = views::workspace_ref(&app, member.workspace.id()).await?;
+    Ok(axum::Json(views::account(&member.account, &workspace)))
+}
+
+/// Where I am signed in.
+#[utoipa::path(get, path = "/me/sessions", tag = "me", responses(
+    (status = 200, body = SessionList),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn list_sessions(State(app): State<App>, member: Member) -> Result<axum::Json<SessionList>, Problem> {
+    let (account, now) = (member.account.id, app.clock.now());
+    let found = member.workspace.read(move |database| sessions::of_account(database, account, now)).await?;
+    let sessions = found.iter().map(|session| views::session(session, Some(member.session.id))).collect();
+    Ok(axum::Json(SessionList { sessions }))
+}
+
+#[derive(Deserialize)]
+struct SessionPath {
+    session: SessionId,
+}
+
+/// End one of my sessions.
+#[utoipa::path(delete, path = "/me/sessions/{session}", tag = "me", params(("session" = String, Path, format = Uuid)), responses(
+    (status = 204),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn end_session(
+    State(app): State<App>,
+    member: Member,
+    Path(SessionPath { session }): Path<SessionPath>,
+) -> Result<StatusCode, Problem> {
+    let (account, now) = (member.account.id, app.clock.now());
+    let event = member.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        let own = sessions::find_live(write.sql(), session, now)?.is_some_and(|found| found.account == account);
+        if !own {
+            return Ok(false);
+        }
+        sessions::delete(write, session)?;
+        write.audit(&event, now)?;
+        Ok(true)
+    };
+    if member.workspace.write(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
+}
+
+/// Change my password. Ends my other sessions.
+#[utoipa::path(put, path = "/me/password", tag = "me", request_body = ChangePassword, responses(
+    (status = 204),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn change_password(
+    State(app): State<App>,
+    member: Member,
+    headers: HeaderMap,
+    uri: Uri,
+    Json(request): Json<ChangePassword>,
+) -> Result<StatusCode, Problem> {
+    let addressed = credential::authority(&headers, &uri);
+    let change: PasswordChange = credential::open(&app, &request.sealed, addressed)?;
+    let (account, keys) = (member.account.id, std::sync::Arc::clone(member.workspace.keys()));
+    let stored = member.workspace.read(move |database| accounts::credential_of(database, &keys, account)).await?;
+    let stored = stored.ok_or(Problem::Unauthenticated)?;
+
+    let workspace_name = views::workspace_ref(&app, member.workspace.id()).await?.name;
+    let attempt = Attempt::admit(&app, &workspace_name, &member.account.user_name)?;
+    let matches = app.hasher.verify(change.current_password, stored.password_hash).await?;
+    attempt.settle(if matches { Try::Proven } else { Try::Wrong });
+    if !matches {
+        return Err(Problem::CurrentPasswordWrong);
+    }
+    let hints = [member.account.user_name.as_str(), member.account.display_name.as_str()];
+    password::check_strength(&change.new_password, &hints)?;
+    let hash = app.hasher.hash(change.new_password).await?;
+    let (keep, now) = (member.session.id, app.clock.now());
+    let event = member.caller.event("account.password", format!("account:{account}"), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        accounts::set_password(write, account, &hash, now)?;
+        sessions::delete_of_account(write, account, Some(keep))?;
+        write.audit(&event, now)
+    };
+    member.workspace.write(write).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Who asks: from an access token or the admin socket to a proven principal, checked on every request.
+//!
+//! A token is good for one surface: workspace routes take `conclave:member`, `/api/v1/system/…` takes
+//! `conclave:system`. What is about the caller's own session ("me") takes either. Every failure is the same 401.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::header;
+use axum::http::request::Parts;
+use serde::Deserialize;
+
+use crate::api::error::Problem;
+use crate::api::extract::Path;
+use crate::api::services::{App, Services};
+use crate::core::audit::{Actor, Event, Outcome, Strength};
+use crate::core::auth::login::AccountStatus;
+use crate::core::auth::permission::{Permission, Role};
+use crate::core::auth::token::Audience;
+use crate::platform::https::Peer;
+use crate::platform::store::accounts::{self, Account};
+use crate::platform::store::registry;
+use crate::platform::store::sessions::{self, Session};
+use crate::platform::store::workspace::Workspace;
+use crate::platform::token;
+use crate::values::id::WorkspaceId;
+
+/// Who acts, as the audit will say.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    actor: Actor,
+    strength: Strength,
+    address: Option<IpAddr>,
+}
+
+impl Caller {
+    const LOCAL: Self = Self { actor: Actor::LocalOperator, strength: Strength::LocalSocket, address: None };
+
+    /// Somebody who proved nothing, at the other end of this connection.
+    pub const fn anonymous(peer: Peer) -> Self {
+        Self { actor: Actor::Anonymous, strength: Strength::Nothing, address: address_of(peer) }
+    }
+
+    /// An account that proved its password, at the other end of this connection.
+    pub const fn account(id: crate::values::id::AccountId, peer: Peer) -> Self {
+        Self { actor: Actor::Account(id), strength: Strength::Password, address: address_of(peer) }
+    }
+
+    /// Whether it is root on the host, where nothing travels over a network.
+    pub const fn is_local(&self) -> bool {
+        matches!(self.actor, Actor::LocalOperator)
+    }
+
+    /// An event of this caller.
+    pub fn event(&self, action: &'static str, target: impl ToString, outcome: Outcome) -> Event {
+        let Self { actor, strength, address } = *self;
+        Event { actor, strength, address, action, target: target.to_string(), outcome, detail: String::new() }
+    }
+}
+
+const fn address_of(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Network { remote, .. } => Some(remote.ip()),
+        Peer::Local { .. } => None,
+    }
+}
+
+/// A signed-in account, on either surface.
+pub struct Member {
+    /// Its workspace.
+    pub workspace: Arc<Workspace>,
+    /// Itself, as stored now.
+    pub account: Account,
+    /// The session that asks.
+    pub session: Session,
+    /// Which surface its token is for.
+    pub audience: Audience,
+    /// For the audit.
+    pub caller: Caller,
+}
+
+impl FromRequestParts<App> for Member {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let peer = peer(parts)?;
+        let token = bearer(parts).ok_or(Problem::Unauthenticated)?;
+        let (claims, signed_by) = token::verify(app.store.keyring(), token).map_err(|_| Problem::Unauthenticated)?;
+        let now = app.clock.now();
+        let audience = Audience::of(signed_by);
+        claims.check(&app.issuer(), audience, signed_by, now).map_err(|_| Problem::Unauthenticated)?;
+        let workspace = app.store.workspace(signed_by).await?;
+        let read = move |database: &rusqlite::Connection| {
+            let session = sessions::find_live(database, claims.sid, now)?;
+            Ok((session, accounts::find(database, claims.sub)?))
+        };
+        match workspace.read(read).await? {
+            (Some(session), Some(account))
+                if session.account == account.id && account.status == AccountStatus::Active =>
+            {
+                let caller = Caller {
+                    actor: if signed_by == WorkspaceId::SYSTEM {
+                        Actor::Operator(account.id)
+                    } else {
+                        Actor::Account(account.id)
+                    },
+                    strength: Strength::Password,
+                    address: address_of(peer),
+                };
+                Ok(Self { workspace, account, session, audience, caller })
+            }
+            _ => Err(Problem::Unauthenticated),
+        }
+    }
+}
+
+/// An operator: root on the host, or an admin of workspace `system`.
+pub struct Operator {
+    /// For the audit.
+    pub caller: Caller,
+}
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if is_local_operator(peer(parts)?, app) {
+            return Ok(Self { caller: Caller::LOCAL });
+        }
+        let member = Member::from_request_parts(parts, app).await?;
+        match member.audience {
+            Audience::System if member.account.role == Role::Admin => Ok(Self { caller: member.caller }),
+            Audience::System => Err(Problem::Forbidden("the role of an operator")),
+            Audience::Member => Err(Problem::Unauthenticated),
+        }
+    }
+}
+
+/// Root on the host and nobody else, not even an operator over the network.
+pub struct LocalOperator {
+    /// For the audit.
+    pub caller: Caller,
+}
+
+impl FromRequestParts<App> for LocalOperator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match is_local_operator(peer(parts)?, app) {
+            true => Ok(Self { caller: Caller::LOCAL }),
+            // Over the network these routes do not exist.
+            false => Err(Problem::NotFound),
+        }
+    }
+}
+
+/// One workspace under administration, and how far the caller's authority in it goes.
+///
+/// On `/api/v1/system/workspaces/{workspace}/…` that is an operator, elsewhere an account of the workspace itself.
+pub struct Administration {
+    /// The workspace.
+    pub workspace: Arc<Workspace>,
+    /// For the audit.
+    pub caller: Caller,
+    role: Role,
+}
+
+#[derive(Deserialize)]
+struct WorkspacePath {
+    workspace: WorkspaceId,
+}
+
+impl FromRequestParts<App> for Administration {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        // The whole path: nested routers see theirs without the prefix.
+        let of_the_system =
+            parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().starts_with("/api/v1/system/"));
+        if !of_the_system {
+            let member = Member::from_request_parts(parts, app).await?;
+            return match member.audience {
+                Audience::Member => {
+                    Ok(Self { workspace: member.workspace, caller: member.caller, role: member.account.role })
+                }
+                Audience::System => Err(Problem::Unauthenticated),
+            };
+        }
+        let operator = Operator::from_request_parts(parts, app).await?;
+        let Path(WorkspacePath { workspace }) = Path::from_request_parts(parts, app).await?;
+        let workspace = existing_workspace(app, workspace).await?;
+        Ok(Self { workspace, caller: operator.caller, role: Role::Admin })
+    }
+}
+
+impl Administration {
+    /// The caller's role here, when it carries `permission`.
+    pub fn require(&self, permission: Permission) -> Result<Role, Problem> {
+        if self.role.carries(permission) { Ok(self.role) } else { Err(Problem::Forbidden(permission.as_str())) }
+    }
+}
+
+/// The workspace with this id, when the registry has it.
+pub async fn existing_workspace(app: &Services, id: WorkspaceId) -> Result<Arc<Workspace>, Problem> {
+    if id != WorkspaceId::SYSTEM {
+        let entry = app.store.system().read(move |database| registry::find_by_id(database, id)).await?;
+        entry.ok_or(Problem::NotFound)?;
+    }
+    Ok(app.store.workspace(id).await?)
+}
+
+fn peer(parts: &Parts) -> Result<Peer, Problem> {
+    parts.extensions.get::<Peer>().copied().ok_or(Problem::Internal)
+}
+
+fn is_local_operator(peer: Peer, app: &Services) -> bool {
+    matches!(peer, Peer::Local { uid, .. } if uid == 0 || uid == app.own_uid)
+}
+
+fn bearer(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What handlers work with: files, keys, clock, hashing threads, and the small memories of sign-in.
+//!
+//! Locks here are held for a map access, never across an await; no two are held at once.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use crate::core::auth::challenge::Challenges;
+use crate::core::keys::sealing::SealingKey;
+use crate::core::limit::Softlock;
+use crate::platform::clock::Clock;
+use crate::platform::entropy;
+use crate::platform::https::{Counters, Drain, TlsFor};
+use crate::platform::password::Hasher;
+use crate::platform::store::Store;
+use crate::platform::trust::Trust;
+use crate::values::id::SealingKeyId;
+use crate::values::time::Timestamp;
+
+/// A sealing key is announced for an hour and opens boxes for another.
+const SEALING_KEY_LIFE: Duration = Duration::from_secs(3_600);
+
+/// Shared by all handlers.
+pub type App = Arc<Services>;
+
+/// Everything a handler may need.
+pub struct Services {
+    /// The encrypted files.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+    /// Argon2id threads.
+    pub hasher: Hasher,
+    /// Certificates.
+    pub trust: Trust,
+    /// Sign-in sealing keys.
+    pub sealing: SealingKeys,
+    /// One-time challenges.
+    challenges: Mutex<Challenges>,
+    /// Wrong tries.
+    softlock: Mutex<Softlock>,
+    /// What the door counted.
+    pub counters: Arc<Counters>,
+    /// Whether the appliance is stopping.
+    pub drain: Drain,
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// Where HTTPS listens.
+    pub https: Vec<SocketAddr>,
+    /// The user that may use the admin socket besides root.
+    pub own_uid: u32,
+}
+
+/// What a running server tells its handlers.
+pub struct Server {
+    /// What the door counted.
+    pub counters: Arc<Counters>,
+    /// Whether the appliance is stopping.
+    pub drain: Drain,
+    /// Where HTTPS listens.
+    pub https: Vec<SocketAddr>,
+    /// The user that may use the admin socket besides root.
+    pub own_uid: u32,
+}
+
+impl Services {
+    /// Puts the services together.
+    pub fn new(store: Store, trust: Trust, hasher: Hasher, clock: Clock, server: Server) -> Self {
+        let started_at = clock.now();
+        Self {
+            store,
+            hasher,
+            trust,
+            sealing: SealingKeys::default(),
+            challenges: Mutex::new(Challenges::new(&mut entropy::system())),
+            softlock: Mutex::default(),
+            counters: server.counters,
+            drain: server.drain,
+            started_at,
+            https: server.https,
+            own_uid: server.own_uid,
+            clock,
+        }
+    }
+
+    /// `iss` of access tokens.
+    pub fn issuer(&self) -> String {
+        format!("conclave:{}", self.store.public_identity().appliance_id())
+    }
+
+    /// One-time challenges.
+    pub fn challenges(&self) -> MutexGuard<'_, Challenges> {
+        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wrong tries.
+    pub fn softlock(&self) -> MutexGuard<'_, Softlock> {
+        self.softlock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Dated {
+    key: Arc<SealingKey>,
+    announced_until: Timestamp,
+}
+
+/// The sealing key that is announced now, and the one before it.
+#[derive(Default)]
+pub struct SealingKeys(Mutex<Vec<Dated>>);
+
+impl SealingKeys {
+    /// The key to announce, made when there is none or the last one is an hour old.
+    pub fn current(&self, now: Timestamp) -> Arc<SealingKey> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|dated| dated.announced_until + SEALING_KEY_LIFE > now);
+        // A clock that stepped back must not keep a key for longer than it was made for.
+        let fits = |dated: &&Dated| dated.announced_until > now && dated.announced_until <= now + SEALING_KEY_LIFE;
+        if let Some(dated) = keys.iter().find(fits) {
+            return Arc::clone(&dated.key);
+        }
+        let announced_until = now + SEALING_KEY_LIFE;
+        let key = Arc::new(SealingKey::generate(announced_until + SEALING_KEY_LIFE, &mut entropy::system()));
+        keys.push(Dated { key: Arc::clone(&key), announced_until });
+        key
+    }
+
+    /// The key with this id, while it opens boxes.
+    pub fn find(&self, id: SealingKeyId, now: Timestamp) -> Option<Arc<SealingKey>> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = |dated: &&Dated| dated.key.id() == id && dated.announced_until + SEALING_KEY_LIFE > now;
+        keys.iter().find(live).map(|dated| Arc::clone(&dated.key))
+    }
+}
+
+impl TlsFor for Services {
+    fn tls_for(&self, local: SocketAddr) -> Arc<ServerConfig> {
+        self.trust.tls_for(local)
+    }
+}

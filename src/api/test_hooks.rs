@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Doors for the tests, on the admin socket only. Not in a shipped binary: the whole file is behind `test-hooks`.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde::{Deserialize, Serialize};
+
+use crate::api::error::Problem;
+use crate::api::extract::Json;
+use crate::api::principal::LocalOperator;
+use crate::api::services::App;
+
+/// Moves the clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AdvanceClock {
+    /// By so many milliseconds; backwards when negative.
+    pub millis: i64,
+}
+
+/// The routes.
+pub fn routes() -> Router<App> {
+    Router::new().route("/test-hooks/clock", post(advance_clock)).route("/test-hooks/tick", post(tick))
+}
+
+async fn advance_clock(
+    State(app): State<App>,
+    _local: LocalOperator,
+    Json(request): Json<AdvanceClock>,
+) -> Result<StatusCode, Problem> {
+    app.clock.advance_millis(request.millis);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Does at once what the appliance does every minute.
+async fn tick(State(app): State<App>, _local: LocalOperator) -> Result<StatusCode, Problem> {
+    app.trust.renew(&app.store).await?;
+    app.store.write_anchor(&app.clock).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

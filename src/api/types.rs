@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The shapes of requests and answers. The CLI is a client of these types, and `docs/openapi.json` is made from them.
+//!
+//! Requests refuse unknown fields; text that has a type (names, ids) is parsed while it is read.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::core::auth::login::AccountStatus;
+use crate::core::auth::permission::Role;
+use crate::values::id::{AccountId, SealingKeyId, SessionId, WorkspaceId};
+use crate::values::name::{DisplayName, UserName, WorkspaceName};
+use crate::values::secret::SecretText;
+use crate::values::time::Timestamp;
+
+/// Bytes, as base64url without padding (RFC 4648 §5).
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String)]
+pub struct Base64(pub Vec<u8>);
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text);
+        bytes.map(Self).map_err(|_| serde::de::Error::custom("expected base64url without padding"))
+    }
+}
+
+/// `GET /api/v1/sign-in`: what a credential is sealed to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignInOffer {
+    /// Ed25519 public key of the appliance.
+    pub identity_key: Base64,
+    /// The appliance id: half of SHA-256 of the identity key, in hex.
+    pub appliance: String,
+    /// The key to seal to.
+    pub sealing_key: SealingKeyView,
+    /// To be used once.
+    pub challenge: Base64,
+    /// When the challenge is void.
+    #[schema(value_type = String, format = DateTime)]
+    pub challenge_expires_at: Timestamp,
+}
+
+/// A sealing key, signed by the identity key.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SealingKeyView {
+    /// Its id.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: SealingKeyId,
+    /// X25519 public key.
+    pub public_key: Base64,
+    /// Until when boxes sealed to it open.
+    #[schema(value_type = String, format = DateTime)]
+    pub not_after: Timestamp,
+    /// Ed25519 signature.
+    pub signature: Base64,
+}
+
+/// A credential in its box (`docs/sign-in.md` §2).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// Which sealing key.
+    #[schema(value_type = String, format = Uuid)]
+    pub key_id: SealingKeyId,
+    /// The one-time challenge.
+    pub challenge: Base64,
+    /// What the person typed, such as `https://meet.example.lan`.
+    pub origin: String,
+    /// HPKE encapsulated key.
+    pub encapsulated_key: Base64,
+    /// HPKE ciphertext and tag.
+    pub ciphertext: Base64,
+}
+
+/// What is inside a sign-in box, and what a plain sign-in shows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// Workspace name.
+    #[schema(value_type = String)]
+    pub workspace: WorkspaceName,
+    /// User name.
+    #[schema(value_type = String)]
+    pub user_name: UserName,
+    /// Password.
+    #[schema(value_type = String, format = Password)]
+    pub password: SecretText,
+}
+
+/// How the refresh token travels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// In the body.
+    #[default]
+    Token,
+    /// In a `__Host-` cookie.
+    Cookie,
+}
+
+/// `POST /api/v1/sessions`: exactly one of `sealed` and `plain`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The sealed credential.
+    pub sealed: Option<Sealed>,
+    /// An unsealed one, when the workspace allows it.
+    pub plain: Option<Credential>,
+    /// What the person calls the device.
+    #[schema(max_length = 80)]
+    #[schema(value_type = Option<String>)]
+    pub device_name: Option<DisplayName>,
+    /// How the refresh token travels.
+    #[serde(default)]
+    pub carrier: Carrier,
+}
+
+/// `POST /api/v1/sessions/refresh`.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The refresh token; absent when the cookie carries it.
+    pub refresh_token: Option<Base64>,
+}
+
+/// A session that begins or goes on.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SessionGrant {
+    /// JWT (HS512) for the `Authorization` header.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: String,
+    /// When the access token is dead.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// The next refresh token, unless a cookie carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Base64>,
+    /// The session.
+    #[schema(value_type = String, format = Uuid)]
+    pub session: SessionId,
+    /// Who signed in.
+    pub account: AccountView,
+}
+
+/// A workspace, by id and name.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceRef {
+    /// Its id.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: WorkspaceId,
+    /// The name people type.
+    #[schema(value_type = String)]
+    pub name: WorkspaceName,
+}
+
+/// An account.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AccountView {
+    /// Its id.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: AccountId,
+    /// What the person signs in with.
+    #[schema(value_type = String)]
+    pub user_name: UserName,
+    /// What others see.
+    #[schema(value_type = String)]
+    pub display_name: DisplayName,
+    /// `guest`, `user`, `power_user` or `admin`.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Whether it may be used.
+    #[schema(value_type = String)]
+    pub status: AccountStatus,
+    /// Where it belongs.
+    pub workspace: WorkspaceRef,
+    /// What its role carries.
+    pub permissions: Vec<String>,
+    /// Since when it exists.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// `POST …/accounts`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateAccount {
+    /// What the person will sign in with.
+    #[schema(value_type = String)]
+    pub user_name: UserName,
+    /// What others will see.
+    #[schema(value_type = String)]
+    pub display_name: DisplayName,
+    /// The role; `user` when absent.
+    #[schema(value_type = Option<String>)]
+    pub role: Option<Role>,
+    /// The password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one and tells it once.
+    pub sealed: Option<Sealed>,
+    /// The password in clear; on the admin socket only.
+    #[schema(value_type = Option<String>, format = Password)]
+    pub password: Option<SecretText>,
+}
+
+/// An account that was made.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct CreatedAccount {
+    /// The account.
+    pub account: AccountView,
+    /// The password the appliance made, told this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_password: Option<String>,
+}
+
+/// `PATCH …/accounts/{account}`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateAccount {
+    /// A new display name.
+    #[schema(value_type = Option<String>)]
+    pub display_name: Option<DisplayName>,
+    /// A new role.
+    #[schema(value_type = Option<String>)]
+    pub role: Option<Role>,
+    /// `disabled` ends every session at once.
+    #[schema(value_type = Option<String>)]
+    pub status: Option<AccountStatus>,
+}
+
+/// `PUT …/accounts/{account}/password`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetPassword {
+    /// The new password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one.
+    pub sealed: Option<Sealed>,
+    /// The new password in clear; on the admin socket only.
+    #[schema(value_type = Option<String>, format = Password)]
+    pub password: Option<SecretText>,
+}
+
+/// Answer to a password reset.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PasswordSet {
+    /// The password the appliance made, told this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_password: Option<String>,
+    /// How many sessions were ended.
+    pub sessions_ended: usize,
+}
+
+/// `PUT /api/v1/me/password`: plaintext of the box is `{"current_password":…,"new_password":…}`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// Both passwords, sealed.
+    pub sealed: Sealed,
+}
+
+/// Inside the box of [`ChangePassword`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordChange {
+    /// What it is now.
+    pub current_password: SecretText,
+    /// What it shall be.
+    pub new_password: SecretText,
+}
+
+/// Inside the box of a password somebody sets for another.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// What it shall be.
+    pub new_password: SecretText,
+}
+
+/// Accounts in the order of user names.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AccountList {
+    /// This page.
+    pub accounts: Vec<AccountView>,
+    /// Give this as `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next: Option<UserName>,
+}
+
+/// A signed-in device.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SessionView {
+    /// Its id.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: SessionId,
+    /// What the person calls it.
+    pub device_name: String,
+    /// When it signed in.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last refreshed its tokens.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen_at: Timestamp,
+    /// When it ends unless it is used.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// Sessions, newest first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SessionList {
+    /// All of them.
+    pub sessions: Vec<SessionView>,
+}
+
+/// `POST /api/v1/system/workspaces`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorkspace {
+    /// The name people will type.
+    #[schema(value_type = String)]
+    pub name: WorkspaceName,
+}
+
+/// `PATCH /api/v1/system/workspaces/{workspace}`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateWorkspace {
+    /// Whether scripts may sign in without sealing the credential.
+    pub plain_sign_in: Option<bool>,
+}
+
+/// A workspace, as operators see it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceView {
+    /// Its id; never changes.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: WorkspaceId,
+    /// The name people type.
+    #[schema(value_type = String)]
+    pub name: WorkspaceName,
+    /// `open`, or a named state: `sealed`, `swapped`, `damaged`, `newer-schema`, `rolled-back`, `unreadable`.
+    pub state: String,
+    /// Why it is not `open`, with file and way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether scripts may sign in without sealing the credential.
+    pub plain_sign_in: bool,
+    /// Since when it exists.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// How many accounts it has; absent when it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<u64>,
+    /// How many sessions are live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u64>,
+}
+
+/// Workspaces by name.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceList {
+    /// All of them.
+    pub workspaces: Vec<WorkspaceView>,
+}
+
+/// An audit record.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditRecordView {
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// How they proved it.
+    pub strength: String,
+    /// From where; empty when not over a network.
+    pub address: String,
+    /// What.
+    pub action: String,
+    /// On what.
+    pub target: String,
+    /// `allowed` or `refused`.
+    pub outcome: String,
+    /// Remark.
+    pub detail: String,
+}
+
+/// Audit records, newest first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditPage {
+    /// This page.
+    pub records: Vec<AuditRecordView>,
+    /// Give this as `before` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// What verifying a chain found.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditVerdict {
+    /// Whether the chain and its anchor hold.
+    pub ok: bool,
+    /// How many records were verified.
+    pub records: u64,
+    /// Hash of the last of them, in hex.
+    pub head: String,
+    /// Ed25519 signature of the head by the identity key (`docs/files.md`).
+    pub signature: Base64,
+    /// The time that is in the signature.
+    #[schema(value_type = String, format = DateTime)]
+    pub signed_at: Timestamp,
+    /// Where and how the chain is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// `POST /api/v1/system/setup`: claims the appliance.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// DNS names (suffixes) that certificates may be for.
+    pub names: Vec<String>,
+    /// Networks whose addresses certificates may be for.
+    #[schema(value_type = Vec<String>)]
+    pub networks: Vec<IpNet>,
+    /// The first operator.
+    pub operator: FirstOperator,
+}
+
+/// The first operator's account.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirstOperator {
+    /// User name.
+    #[schema(value_type = String)]
+    pub user_name: UserName,
+    /// Display name.
+    #[schema(value_type = String)]
+    pub display_name: DisplayName,
+}
+
+/// The appliance was claimed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SetupDone {
+    /// The operator's account.
+    pub operator: AccountView,
+    /// Its password, told this once.
+    pub initial_password: String,
+    /// SHA-256 of the new root certificate, in hex.
+    pub root_fingerprint: String,
+}
+
+/// What TLS presents, and what to trust.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct TrustView {
+    /// The root certificate (PEM); absent before the claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_pem: Option<String>,
+    /// SHA-256 of the root, or of the bootstrap certificate before the claim, in hex.
+    pub fingerprint: String,
+    /// DNS names that certificates may be for.
+    pub names: Vec<String>,
+    /// Networks whose addresses certificates may be for.
+    #[schema(value_type = Vec<String>)]
+    pub networks: Vec<IpNet>,
+    /// When the TCP certificate ends; it is renewed long before.
+    #[schema(value_type = String, format = DateTime)]
+    pub tcp_not_after: Timestamp,
+    /// SHA-256 of the current and the next UDP certificate (`serverCertificateHashes`).
+    pub udp_certificate_hashes: Vec<Base64>,
+}
+
+/// `GET /api/v1/system/status`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Version of the running binary.
+    pub version: String,
+    /// The appliance id.
+    pub appliance: String,
+    /// `unclaimed` or `claimed`.
+    pub claim: String,
+    /// State of workspace `system`.
+    pub system_state: String,
+    /// Whether the anchor file is as new as `system.db` says.
+    pub anchor_current: bool,
+    /// How many workspaces exist.
+    pub workspaces: u64,
+    /// How many of them are open now.
+    pub open_workspaces: u64,
+    /// Since when it runs.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// Addresses that HTTPS listens on.
+    pub https: Vec<String>,
+    /// Open connections.
+    pub connections: u64,
+    /// What TLS presents.
+    pub trust: TrustView,
+}

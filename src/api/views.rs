@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! From stored values to what the API shows.
+
+use crate::api::error::Problem;
+use crate::api::services::Services;
+use crate::api::types::{AccountView, AuditRecordView, Base64, SessionView, TrustView, WorkspaceRef};
+use crate::core::audit::{MalformedRecord, Record};
+use crate::core::auth::permission::Permission;
+use crate::platform::store::accounts::Account;
+use crate::platform::store::registry;
+use crate::platform::store::sessions::Session;
+use crate::values::id::{SessionId, WorkspaceId};
+use crate::values::name::WorkspaceName;
+
+/// The id of a workspace with its name.
+pub async fn workspace_ref(app: &Services, id: WorkspaceId) -> Result<WorkspaceRef, Problem> {
+    if id == WorkspaceId::SYSTEM {
+        return Ok(WorkspaceRef { id, name: WorkspaceName::system() });
+    }
+    let entry = app.store.system().read(move |database| registry::find_by_id(database, id)).await?;
+    entry.map(|entry| WorkspaceRef { id, name: entry.name }).ok_or(Problem::NotFound)
+}
+
+/// An account in its workspace.
+pub fn account(account: &Account, workspace: &WorkspaceRef) -> AccountView {
+    AccountView {
+        id: account.id,
+        user_name: account.user_name.clone(),
+        display_name: account.display_name.clone(),
+        role: account.role,
+        status: account.status,
+        workspace: workspace.clone(),
+        permissions: account.role.permissions().map(|permission: Permission| permission.as_str().to_owned()).collect(),
+        created_at: account.created_at,
+    }
+}
+
+/// A session; `current` is the one that asks.
+pub fn session(session: &Session, current: Option<SessionId>) -> SessionView {
+    SessionView {
+        id: session.id,
+        device_name: session.device_name.clone(),
+        created_at: session.created_at,
+        last_seen_at: session.last_seen_at,
+        expires_at: session.expires_at(),
+        current: current == Some(session.id),
+    }
+}
+
+/// An audit record from its canonical bytes.
+pub fn audit_record(bytes: &[u8]) -> Result<AuditRecordView, MalformedRecord> {
+    let Record { sequence, at, actor, strength, address, action, target, outcome, detail, .. } = Record::decode(bytes)?;
+    Ok(AuditRecordView { sequence, at, actor, strength, address, action, target, outcome, detail })
+}
+
+/// What TLS presents now.
+pub fn trust(app: &Services) -> TrustView {
+    let certificates = app.trust.certificates();
+    let authority = certificates.authority();
+    let tcp = certificates.tcp();
+    let scope = authority.as_ref().map(|authority| authority.scope());
+    let fingerprint = authority.as_ref().map_or_else(|| tcp.fingerprint(), |authority| authority.root_fingerprint());
+    TrustView {
+        root_pem: authority.as_ref().map(|authority| authority.root_pem()),
+        fingerprint: hex::encode(fingerprint.as_bytes()),
+        names: scope.map(|scope| scope.names().iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        networks: scope.map(|scope| scope.networks().to_vec()).unwrap_or_default(),
+        tcp_not_after: tcp.validity().not_after,
+        udp_certificate_hashes: certificates.udp_hashes().iter().map(|hash| Base64(hash.as_bytes().to_vec())).collect(),
+    }
+}
