@@ -23,4 +23,6 @@ pub mod platform;
 
 #[cfg(feature = "server")]
 pub mod api;
+#[cfg(feature = "server")]
+pub mod console;
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// <conclave-account>: "my account" as a whole. Loads who is signed in, then hands over to its parts; whoever
+// is not signed in goes to the sign-in page.
+
+import { text, titlePage } from "../lang/index";
+import { api, prepare } from "../page/context";
+import { h } from "../page/dom";
+import { go } from "../page/fragment";
+import { isPassing, noticeOf } from "../page/notice";
+import { type Failure, failureOf } from "../sdk/failure";
+import type { Account } from "../sdk/types";
+import { passwordChange } from "./password-change";
+import { permissionList } from "./permission-list";
+import { problemBox } from "./problem";
+import { profile } from "./profile";
+import { sessionList } from "./session-list";
+import { SIGNED_OUT, type SignOut } from "./sign-out";
+
+const words = text.account;
+
+export class AccountPage extends HTMLElement {
+  readonly #problem = problemBox();
+  readonly #content = h("div", { class: "account-content" });
+
+  connectedCallback(): void {
+    if (this.childNodes.length > 0) return;
+    titlePage(words.title);
+    this.append(h("h1", { class: "page-title" }, words.title), this.#problem, this.#content);
+    document.addEventListener(SIGNED_OUT, () => go("/", "session-ended"));
+    void this.#load();
+  }
+
+  async #load(): Promise<void> {
+    this.#problem.clear();
+    this.#content.setAttribute("aria-busy", "true");
+    this.#content.replaceChildren(h("p", { class: "loading", role: "status" }, words.loading));
+    try {
+      await prepare();
+      this.#show(await api.me());
+    } catch (thrown) {
+      this.#fail(failureOf(thrown));
+    }
+  }
+
+  #show(account: Account): void {
+    document.querySelector<SignOut>("conclave-sign-out")?.reveal(this.#problem);
+    this.#content.removeAttribute("aria-busy");
+    this.#content.replaceChildren(
+      profile(account),
+      h("div", { class: "account-main" }, sessionList(), passwordChange(account)),
+      permissionList(account.permissions),
+    );
+  }
+
+  #fail(failure: Failure): void {
+    if (failure.kind === "signed-out") return go("/", "sign-in-first");
+    this.#content.removeAttribute("aria-busy");
+    this.#content.replaceChildren();
+    this.#problem.show(noticeOf(failure), { retry: isPassing(failure) ? () => void this.#load() : undefined });
+  }
+}
+
+customElements.define("conclave-account", AccountPage);

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// <conclave-permission-list>: what the account may do, in plain words beside the name that policies use.
+
+import { text } from "../lang/index";
+import { h } from "../page/dom";
+
+const words = text.permissions;
+
+export class PermissionList extends HTMLElement {
+  fill(permissions: readonly string[]): this {
+    this.className = "panel permissions";
+    const items = permissions.map((id) =>
+      h("li", {}, h("span", { class: "permission-name" }, words.names[id] ?? words.unnamed), " ", h("code", {}, id)),
+    );
+    this.append(
+      h("h2", {}, words.title),
+      h("p", { class: "lead" }, words.lead),
+      items.length === 0 ? h("p", { class: "empty" }, words.empty) : h("ul", { class: "permission-list" }, ...items),
+    );
+    return this;
+  }
+}
+
+customElements.define("conclave-permission-list", PermissionList);
+
+export function permissionList(permissions: readonly string[]): PermissionList {
+  return (document.createElement("conclave-permission-list") as PermissionList).fill(permissions);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+// The answers of the member API that the console reads, as docs/sign-in.md gives them.
+
+export interface Account {
+  readonly id: string;
+  readonly user_name: string;
+  readonly display_name: string;
+  readonly role: string;
+  readonly status: string;
+  readonly workspace: { readonly id: string; readonly name: string };
+  readonly permissions: readonly string[];
+}
+
+export interface Session {
+  readonly id: string;
+  readonly device_name: string | null;
+  readonly created_at: string;
+  readonly last_seen_at: string;
+  readonly expires_at: string;
+  readonly current: boolean;
+}
+
+export interface TokenAnswer {
+  readonly access_token: string;
+}
