@@ -26,3 +26,11 @@ pub mod api;
 #[cfg(feature = "server")]
 pub mod console;
 
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod lifecycle;

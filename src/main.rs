@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The `conclave` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    conclave::cli::main()
+}

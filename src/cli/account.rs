@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `conclave account …`.
+
+use std::io::BufRead;
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::api::types::{AccountList, AccountView, CreatedAccount, PasswordSet};
+use crate::cli::exit::Failure;
+use crate::cli::output::{facts, table};
+use crate::cli::{Door, InWorkspace, workspace};
+use crate::values::name::UserName;
+
+/// Accounts.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create an account; without --password-stdin its password is made and told once
+    Create {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// What the person will sign in with
+        name: String,
+        /// What others will see [default: the user name]
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+        /// guest, user, power_user or admin
+        #[arg(long, default_value = "user")]
+        role: String,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// List accounts
+    List {
+        #[command(flatten)]
+        at: InWorkspace,
+    },
+    /// Show an account
+    Show {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+    },
+    /// Change the role of an account
+    Role {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        /// guest, user, power_user or admin
+        role: String,
+    },
+    /// Switch an account off and end its sessions; its data stays
+    Disable {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+    },
+    /// Switch an account on again
+    Enable {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+    },
+    /// Set a new password and end the sessions; without --password-stdin it is made and told once
+    Password {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+}
+
+/// Where a password comes from. Never from the command line, where others could read it.
+#[derive(Debug, Args)]
+pub struct PasswordSource {
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl PasswordSource {
+    fn read(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        if !self.password_stdin {
+            return Ok(None);
+        }
+        let mut line = Zeroizing::new(String::new());
+        std::io::stdin().lock().read_line(&mut line)?;
+        Ok(Some(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned())))
+    }
+}
+
+/// Runs the command.
+pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create { at, name, display_name, role, password } => {
+            let mut body = json!({
+                "user_name": name, "display_name": display_name.unwrap_or_else(|| name.clone()), "role": role,
+            });
+            add_password(&mut body, &password)?;
+            let path = accounts_path(door, &at).await?;
+            let made: CreatedAccount = door.client.send_json(Method::POST, &path, &body).await?;
+            let text = |made: &CreatedAccount| show_text(&made.account, made.initial_password.as_ref());
+            Ok(door.output.print(&made, text)?)
+        }
+        Command::List { at } => list(door, &at).await,
+        Command::Show { at, name } => {
+            let (_, account) = find(door, &at, &name).await?;
+            Ok(door.output.print(&account, |account| show_text(account, None))?)
+        }
+        Command::Role { at, name, role } => update(door, &at, &name, json!({ "role": role })).await,
+        Command::Disable { at, name } => update(door, &at, &name, json!({ "status": "disabled" })).await,
+        Command::Enable { at, name } => update(door, &at, &name, json!({ "status": "active" })).await,
+        Command::Password { at, name, password } => {
+            let (path, _) = find(door, &at, &name).await?;
+            let mut body = json!({});
+            add_password(&mut body, &password)?;
+            let set: PasswordSet = door.client.send_json(Method::PUT, &format!("{path}/password"), &body).await?;
+            let text = |set: &PasswordSet| {
+                let mut pairs = vec![("Sessions ended", set.sessions_ended.to_string())];
+                pairs.extend(
+                    set.initial_password.clone().map(|password| ("Password", format!("{password}   (told this once)"))),
+                );
+                facts(&pairs)
+            };
+            Ok(door.output.print(&set, text)?)
+        }
+    }
+}
+
+fn add_password(body: &mut Value, source: &PasswordSource) -> Result<(), Failure> {
+    if let (Some(password), Some(body)) = (source.read()?, body.as_object_mut()) {
+        body.insert("password".to_owned(), Value::String(password.to_string()));
+    }
+    Ok(())
+}
+
+async fn accounts_path(door: &Door, at: &InWorkspace) -> Result<String, Failure> {
+    let id = workspace::id_of(door, &at.workspace).await?;
+    Ok(format!("/api/v1/system/workspaces/{id}/accounts"))
+}
+
+/// The account with this user name, and the path of its resource.
+pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, AccountView), Failure> {
+    let path = accounts_path(door, at).await?;
+    let missing = || {
+        let workspace = &at.workspace;
+        Failure::NotFound(format!(
+            "there is no account {name:?} in workspace {workspace}: `conclave account list --workspace {workspace}` shows them"
+        ))
+    };
+    let normal: UserName = name.parse().map_err(|_| missing())?;
+    let found: AccountList = door.client.get(&format!("{path}?user_name={}", percent_encoded(normal.as_str()))).await?;
+    let account = found.accounts.into_iter().next().ok_or_else(missing)?;
+    Ok((format!("{path}/{}", account.id), account))
+}
+
+/// Percent-encodes for a query value (RFC 3986 §2.1).
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(encode).collect()
+}
+
+async fn list(door: &Door, at: &InWorkspace) -> Result<(), Failure> {
+    let path = accounts_path(door, at).await?;
+    let mut all = AccountList { accounts: Vec::new(), next: None };
+    let mut query = String::new();
+    loop {
+        let mut page: AccountList = door.client.get(&format!("{path}{query}")).await?;
+        all.accounts.append(&mut page.accounts);
+        let Some(next) = page.next else { break };
+        query = format!("?after={}", percent_encoded(next.as_str()));
+    }
+    let text = |list: &AccountList| {
+        if list.accounts.is_empty() {
+            return format!(
+                "There is no account yet.\n\nNext: conclave account create --workspace {} NAME\n",
+                at.workspace
+            );
+        }
+        let rows: Vec<_> = list
+            .accounts
+            .iter()
+            .map(|account| {
+                let (role, status) = (account.role.as_str(), account.status.as_str());
+                [
+                    account.user_name.to_string(),
+                    account.display_name.to_string(),
+                    role.to_owned(),
+                    status.to_owned(),
+                    account.id.to_string(),
+                ]
+            })
+            .collect();
+        table(["USER NAME", "DISPLAY NAME", "ROLE", "STATUS", "ID"], &rows)
+    };
+    Ok(door.output.print(&all, text)?)
+}
+
+async fn update(door: &Door, at: &InWorkspace, name: &str, body: Value) -> Result<(), Failure> {
+    let (path, _) = find(door, at, name).await?;
+    let account: AccountView = door.client.send_json(Method::PATCH, &path, &body).await?;
+    Ok(door.output.print(&account, |account| show_text(account, None))?)
+}
+
+fn show_text(account: &AccountView, password: Option<&String>) -> String {
+    let mut pairs = vec![
+        ("Workspace", account.workspace.name.to_string()),
+        ("User name", account.user_name.to_string()),
+        ("Display name", account.display_name.to_string()),
+        ("Role", account.role.as_str().to_owned()),
+        ("Status", account.status.as_str().to_owned()),
+        ("Id", account.id.to_string()),
+    ];
+    pairs.extend(password.map(|password| ("Password", format!("{password}   (told this once)"))));
+    facts(&pairs)
+}

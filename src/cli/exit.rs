@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Exit codes, documented in `docs/cli.md`. Those above 63 follow sysexits(3) where it has one.
+
+use std::process::ExitCode;
+
+use crate::api::error::ProblemBody;
+use crate::cli::client::ClientError;
+use crate::config::ConfigError;
+use crate::lifecycle::LifecycleError;
+use crate::platform::store::error::StoreError;
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The appliance refused.
+    #[error("{}: {} {}\n  code {}, request {}", .0.title, .0.detail, .0.way_out, .0.code, .0.request_id)]
+    Refused(Box<ProblemBody>),
+    /// There is no such workspace, account or session.
+    #[error("{0}")]
+    NotFound(String),
+    /// A check found something.
+    #[error("{0}")]
+    CheckFailed(String),
+    /// The appliance cannot be reached.
+    #[error(transparent)]
+    Client(ClientError),
+    /// The configuration does not hold.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The appliance did not start or did not stop well.
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
+    /// Reading or writing something else.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problem) => Self::Refused(problem),
+            other => Self::Client(other),
+        }
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Refused(_) | Self::NotFound(_) | Self::CheckFailed(_) => 1,
+            Self::Config(_) => 64,
+            Self::Lifecycle(error) => lifecycle_code(error),
+            Self::Client(ClientError::NotRunning { .. }) => 69,
+            Self::Client(ClientError::NotPermitted { .. }) => 77,
+            Self::Client(_) => 70,
+            Self::Io(_) => 74,
+        }
+    }
+
+    /// The code for the shell.
+    pub fn exit(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+}
+
+fn lifecycle_code(error: &LifecycleError) -> u8 {
+    match error {
+        // What an operator mends with chmod, chown or another path is configuration.
+        LifecycleError::Store(StoreError::Exposed { .. } | StoreError::Io { .. }) => 64,
+        LifecycleError::Store(StoreError::InUse { .. }) => 75,
+        LifecycleError::Store(_) => 65,
+        LifecycleError::Listen(_) | LifecycleError::AdminSocket { .. } => 71,
+        LifecycleError::Trust(_) | LifecycleError::Password(_) | LifecycleError::System(_) => 70,
+    }
+}

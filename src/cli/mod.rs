@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The command line: `serve` and `demo` run the appliance, everything else talks to a running one.
+//!
+//! Every command is a route of the API over the admin socket; what root may do on the host is decided there.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::client::Client;
+use crate::cli::exit::Failure;
+use crate::cli::output::Output;
+use crate::config::{self, Config};
+use crate::lifecycle::{self, Options};
+
+mod account;
+mod audit;
+mod client;
+mod demo;
+mod exit;
+mod output;
+mod session;
+mod setup;
+mod status;
+mod workspace;
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 refused, not found or a check failed · 2 wrong usage · 64 configuration · \
+    65 damaged files · 69 appliance not running · 70 internal · 71 socket cannot be bound · 75 data directory in use · 77 not permitted";
+
+/// Conclave: private meetings in virtual and augmented reality, on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "conclave", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file [default: /etc/conclave/conclave.toml, when it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Admin socket of the appliance [default: from the configuration]
+    #[arg(long, global = true, value_name = "PATH")]
+    admin_socket: Option<PathBuf>,
+    /// Answer in JSON, as the API does
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the appliance
+    Serve(Serve),
+    /// Run an appliance with a demo workspace, claimed by itself
+    Demo(demo::Demo),
+    /// Claim a new appliance: fix names and networks, make the first operator
+    Setup(setup::Setup),
+    /// Show how the appliance is
+    Status,
+    /// Create and look after workspaces
+    #[command(subcommand)]
+    Workspace(workspace::Command),
+    /// Create and look after accounts
+    #[command(subcommand)]
+    Account(account::Command),
+    /// See and end signed-in devices
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Read and verify the audit
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Check or document the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Directory of every file of the appliance
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of HTTPS; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<std::net::SocketAddr>,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Hash passwords at the lowest cost (tests only)
+    #[cfg(feature = "test-hooks")]
+    #[arg(long, hide = true)]
+    test_cheap_passwords: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration and say what is wrong with it
+    Check,
+    /// Print a commented configuration file
+    Example,
+    /// Print the reference of every key (docs/configuration.md)
+    Reference,
+}
+
+/// Which workspace a command is about.
+#[derive(Debug, Args)]
+struct InWorkspace {
+    /// Workspace name; `system` is the one of the operators
+    #[arg(long, short, value_name = "NAME")]
+    workspace: String,
+}
+
+/// A command line at the appliance's door.
+struct Door {
+    client: Client,
+    output: Output,
+}
+
+/// Runs the command and answers with its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln_failure(&failure);
+            failure.exit()
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where commands complain")]
+fn eprintln_failure(failure: &Failure) {
+    eprintln!("conclave: {failure}");
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { common, command } = cli;
+    match command {
+        Command::Serve(serve) => {
+            let (config, options) = serve_config(&common, serve)?;
+            Ok(lifecycle::run(config, options, async |_| {})?)
+        }
+        Command::Demo(demo) => demo::run(demo, &common),
+        Command::Config(command) => config_command(&common, &command),
+        Command::Openapi => {
+            let document = crate::api::document().to_pretty_json().map_err(std::io::Error::other)?;
+            Ok(output::print(&format!("{document}\n"))?)
+        }
+        remote => {
+            let door = Door {
+                client: Client::new(&admin_socket(&common)?),
+                output: if common.json { Output::Json } else { Output::Text },
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(run_remote(&door, remote))
+        }
+    }
+}
+
+async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Setup(setup) => setup::run(door, setup).await,
+        Command::Status => status::run(door).await,
+        Command::Workspace(command) => workspace::run(door, command).await,
+        Command::Account(command) => account::run(door, command).await,
+        Command::Session(command) => session::run(door, command).await,
+        Command::Audit(command) => audit::run(door, command).await,
+        // Handled before a socket was looked for.
+        Command::Serve(_) | Command::Demo(_) | Command::Config(_) | Command::Openapi => Ok(()),
+    }
+}
+
+fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Failure> {
+    let mut raw = config::read(common.config.as_deref())?;
+    let Serve { data_dir, listen, log_level, .. } = serve;
+    if let Some(data_dir) = data_dir {
+        raw.data_dir = data_dir;
+    }
+    if !listen.is_empty() {
+        raw.https.listen = listen;
+    }
+    if let Some(level) = log_level {
+        raw.log.level = level;
+    }
+    if let Some(socket) = &common.admin_socket {
+        raw.admin.socket.clone_from(socket);
+    }
+    let options = Options {
+        #[cfg(feature = "test-hooks")]
+        cheap_passwords: serve.test_cheap_passwords,
+    };
+    Ok((config::resolve(raw)?, options))
+}
+
+fn admin_socket(common: &Common) -> Result<PathBuf, Failure> {
+    match &common.admin_socket {
+        Some(socket) => Ok(socket.clone()),
+        None => Ok(config::read(common.config.as_deref())?.admin.socket),
+    }
+}
+
+fn config_command(common: &Common, command: &ConfigCommand) -> Result<(), Failure> {
+    let text = match command {
+        ConfigCommand::Check => {
+            config::resolve(config::read(common.config.as_deref())?)?;
+            "The configuration holds.\n".to_owned()
+        }
+        ConfigCommand::Example => config::keys::example(),
+        ConfigCommand::Reference => config::keys::reference(),
+    };
+    Ok(output::print(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `conclave status`.
+
+use crate::api::types::Status;
+use crate::cli::Door;
+use crate::cli::exit::Failure;
+use crate::cli::output::{facts, grouped};
+
+/// Runs the command.
+pub async fn run(door: &Door) -> Result<(), Failure> {
+    let status: Status = door.client.get("/api/v1/system/status").await?;
+    let text = |status: &Status| {
+        let names = status.trust.names.iter().cloned().chain(status.trust.networks.iter().map(ToString::to_string));
+        facts(&[
+            ("Appliance", status.appliance.clone()),
+            ("Version", status.version.clone()),
+            ("Claim", status.claim.clone()),
+            ("Serving since", status.started_at.to_string()),
+            ("HTTPS", status.https.join(", ")),
+            ("Certificates for", names.collect::<Vec<_>>().join(", ")),
+            ("Fingerprint", grouped(&status.trust.fingerprint)),
+            ("Certificate until", status.trust.tcp_not_after.to_string()),
+            ("System file", status.system_state.clone()),
+            ("Anchor", if status.anchor_current { "current" } else { "OLDER than system.db says" }.to_owned()),
+            ("Workspaces", format!("{} ({} open)", status.workspaces, status.open_workspaces)),
+            ("Connections", status.connections.to_string()),
+        ])
+    };
+    Ok(door.output.print(&status, text)?)
+}

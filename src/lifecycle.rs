@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! From a configuration to a serving appliance and back, in one order:
+//!
+//! 1. the process: no core files, all its descriptors, private files;
+//! 2. the data directory: permissions, lock, keys, `system.db`. Before any socket, so that a wrong configuration never
+//!    answers anybody;
+//! 3. sockets: bound before anything slow, so that a taken port is known at once;
+//! 4. hashing threads and certificates;
+//! 5. the router, then serving, then "ready" to the service manager;
+//! 6. every ten seconds: the anchor; every minute: certificates, idle files;
+//! 7. on SIGTERM or SIGINT: "stopping", drain, anchor, close. A second signal ends at once.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::api::services::{Server as ServerFacts, Services};
+use crate::app;
+use crate::config::Config;
+use crate::platform::clock::Clock;
+use crate::platform::https::{self, Drained, LocalListener, Server};
+use crate::platform::password::{Cost, Hasher, PasswordError};
+use crate::platform::store::Store;
+use crate::platform::store::error::StoreError;
+use crate::platform::store::files;
+use crate::platform::trust::{Trust, TrustError};
+use crate::platform::{sys, telemetry};
+
+/// How often the anchor follows the audit chains. What a crash loses of it is noticed by nobody: a file may be newer.
+const ANCHOR_EVERY: Duration = Duration::from_secs(10);
+/// How many of those until certificates and idle files are looked at.
+const UPKEEP_EVERY: u32 = 6;
+
+/// Why the appliance did not start or did not stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// The files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sockets.
+    #[error(transparent)]
+    Listen(#[from] https::ListenError),
+    /// The admin socket.
+    #[error("{path}: {reason}", path = path.display())]
+    AdminSocket {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
+    /// The certificates.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The hashing threads.
+    #[error("password hashing does not start: {0}")]
+    Password(#[from] PasswordError),
+    /// The runtime or a signal handler.
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What a serving appliance tells whoever started it.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Where HTTPS listens.
+    pub https: Vec<SocketAddr>,
+    /// The admin socket.
+    pub admin_socket: PathBuf,
+}
+
+/// What differs between an appliance for people and one for tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Hash passwords at the lowest cost there is.
+    #[cfg(feature = "test-hooks")]
+    pub cheap_passwords: bool,
+}
+
+impl Options {
+    #[cfg(feature = "test-hooks")]
+    fn cost(self, configured: Cost) -> Cost {
+        if self.cheap_passwords { Cost::FLOOR } else { configured }
+    }
+
+    #[cfg(not(feature = "test-hooks"))]
+    #[expect(clippy::unused_self, reason = "the twin under test-hooks looks at it")]
+    const fn cost(self, configured: Cost) -> Cost {
+        configured
+    }
+}
+
+/// Serves until a signal ends it. `on_ready` runs beside, as soon as requests are answered.
+pub fn run<F, R>(config: Config, options: Options, on_ready: R) -> Result<(), LifecycleError>
+where
+    R: FnOnce(Ready) -> F,
+    F: Future<Output = ()>,
+{
+    telemetry::start(config.log_level, config.log_format, config.under_journald);
+    if let Err(error) = sys::forbid_core_dumps().and_then(|()| sys::raise_descriptor_limit()) {
+        tracing::warn!(error = %error, "the process could not be hardened");
+    }
+    sys::create_private_files();
+    let store = Store::open(config.layout.clone(), config.store)?;
+    let listeners = https::bind(&config.listen)?;
+    let admin = bind_admin(&config.admin_socket)?;
+    let hasher = Hasher::start(Hasher::threads_for_this_machine(), options.cost(config.password_cost))?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
+    runtime.block_on(async {
+        let signals = Signals::install()?;
+        let clock = Clock::system();
+        let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
+        let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
+
+        let mut server = Server::new(config.https);
+        let facts = ServerFacts {
+            counters: server.counters(),
+            drain: server.drain_signal(),
+            https: https.clone(),
+            own_uid: sys::own_uid(),
+        };
+        let services = Arc::new(Services::new(store, trust, hasher, clock, facts));
+        let router = app::router(&services);
+        for listener in listeners {
+            let tls = Arc::clone(&services) as Arc<dyn https::TlsFor>;
+            server.serve_tls(listener, tls, router.clone())?;
+        }
+        server.serve_local(admin, router)?;
+        notify(sd_notify::NotifyState::Ready);
+        tracing::info!(https.addresses = ?https, version = env!("CARGO_PKG_VERSION"), "serving");
+
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&services)));
+        let ready = Ready { https, admin_socket: config.admin_socket.clone() };
+        let drained = serve_until_signal(signals, on_ready(ready), server).await?;
+        upkeep.abort();
+        services.store.write_anchor(&services.clock).await?;
+        drop(std::fs::remove_file(&config.admin_socket));
+        tracing::info!(drain.finished = drained.finished, drain.aborted = drained.aborted, "stopped");
+        Ok(())
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn serve_until_signal(
+    mut signals: Signals,
+    beside: impl Future<Output = ()>,
+    server: Server,
+) -> std::io::Result<Drained> {
+    let beside = async {
+        beside.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = signals.next() => {}
+        () = beside => {}
+    }
+    tracing::info!("stopping: requests under way are finished, new ones are refused");
+    notify(sd_notify::NotifyState::Stopping);
+    tokio::select! {
+        drained = server.drain() => Ok(drained),
+        () = signals.next() => Err(std::io::Error::new(std::io::ErrorKind::Interrupted, "a second signal ended the drain")),
+    }
+}
+
+async fn upkeep(services: Arc<Services>) {
+    let mut ticks = tokio::time::interval(ANCHOR_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut count: u32 = 0;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = services.store.write_anchor(&services.clock).await {
+            tracing::error!(error = %error, "the anchor cannot be written");
+        }
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(UPKEEP_EVERY) {
+            services.store.close_idle();
+            if let Err(error) = services.trust.renew(&services.store).await {
+                tracing::error!(error = %error, "certificates cannot be renewed");
+            }
+        }
+    }
+}
+
+/// The addresses that certificates can name before anybody connects: those we listen on, and loopback.
+fn named_addresses(listen: &[SocketAddr]) -> Vec<IpAddr> {
+    let loopback = [IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()];
+    listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).chain(loopback).collect()
+}
+
+/// Binds the admin socket, replacing one that a crash left behind.
+fn bind_admin(path: &Path) -> Result<LocalListener, LifecycleError> {
+    let refuse = |reason: String| LifecycleError::AdminSocket { path: path.to_owned(), reason };
+    if let Some(directory) = path.parent()
+        && !directory.exists()
+    {
+        files::make_private_directory(directory)?;
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(refuse(
+            "another appliance answers on this socket: stop it, or choose another `admin.socket`".to_owned(),
+        ));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(refuse(format!("cannot remove the socket a crash left behind ({error}): remove it by hand")));
+        }
+        _ => {}
+    }
+    let socket = UnixListener::bind(path).map_err(|error| refuse(format!("cannot bind the admin socket: {error}")))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| refuse(format!("cannot make the admin socket private: {error}")))?;
+    Ok(LocalListener::from_std(socket)?)
+}
+
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = %error, "the service manager cannot be told");
+    }
+}
