@@ -1,1 +1,16 @@
-//! The integration test binary.
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The one integration test binary: a file a capability, all against the real binary or the public library.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests say what they found by failing"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
+
+mod harness;
+mod https;
+mod pki;
+mod sign_in;

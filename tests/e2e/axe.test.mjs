@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// axe-core on every page and in the states that matter, light and dark.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { launch, visitor } from "./browser.mjs";
+import { PATIENCE_MS, alert, fillSignIn, openSignIn, signIn, signOut, submit } from "./steps.mjs";
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+async function audit(page, state) {
+  await page.evaluate(axe);
+  const { violations, passes } = await page.evaluate(() =>
+    window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+  );
+  assert.ok(passes.length > 10, "axe looked at the page");
+  const told = violations.map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.map((node) => node.html).join("\n  ")}`);
+  assert.deepEqual(told, [], state);
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe finds nothing in ${colorScheme}`, async () => {
+    const { context, page } = await visitor(browser, { colorScheme, reducedMotion: "reduce" });
+    await openSignIn(page);
+    await audit(page, "sign-in, idle");
+    await submit(page).click();
+    await audit(page, "sign-in, fields missing");
+    await fillSignIn(page, { user: `axe-${colorScheme}-${Math.random()}`, password: "wrong", device: "Desk" });
+    await submit(page).click();
+    await alert(page).getByText("Sign-in was refused").waitFor({ timeout: PATIENCE_MS });
+    await audit(page, "sign-in, refused");
+
+    const other = await visitor(browser);
+    await signIn(other.page);
+    await signIn(page);
+    await audit(page, "account");
+    await page.getByRole("button", { name: "End all others" }).click();
+    await page.getByRole("button", { name: "Change password" }).click();
+    await audit(page, "account, asking and fields missing");
+    await page.setViewportSize({ width: 390, height: 844 });
+    await audit(page, "account on a phone");
+    await signOut(page);
+    await audit(page, "signed out");
+    await signOut(other.page);
+    await other.context.close();
+    await context.close();
+  });
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Sign-in, sessions and refresh, end to end.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::Appliance;
+
+#[test]
+fn a_person_signs_in_with_a_sealed_credential_looks_around_and_signs_out() {
+    let appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "admin");
+    let grant = appliance.sign_in("demo", "Ada", &password);
+    let token = grant["access_token"].as_str().unwrap();
+    assert_eq!(grant["account"]["workspace"]["name"], "demo");
+
+    let me = appliance.with_token(token, "GET", "/api/v1/me", None);
+    assert_eq!((me.status, &me.json()["user_name"]), (200, &json!("ada")));
+    let sessions = appliance.with_token(token, "GET", "/api/v1/me/sessions", None).json();
+    assert_eq!(sessions["sessions"][0]["device_name"], "test device");
+    assert_eq!(sessions["sessions"][0]["current"], true);
+
+    assert_eq!(appliance.with_token(token, "DELETE", "/api/v1/session", None).status, 204);
+    let after = appliance.with_token(token, "GET", "/api/v1/me", None);
+    assert_eq!((after.status, after.code().as_str()), (401, "unauthenticated"));
+}
+
+#[test]
+fn a_refresh_token_rotates_repeats_once_and_a_replay_ends_the_session() {
+    let appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "user");
+    let grant = appliance.sign_in("demo", "ada", &password);
+    let refresh = |token: &serde_json::Value| {
+        appliance.https("POST", "/api/v1/sessions/refresh", &[], Some(&json!({ "refresh_token": token })))
+    };
+    let first = grant["refresh_token"].clone();
+    let second = refresh(&first).json()["refresh_token"].clone();
+    assert_ne!(first, second);
+    // The answer was lost: the same successor again.
+    assert_eq!(refresh(&first).json()["refresh_token"], second);
+    let third = refresh(&second).json();
+    assert_eq!(appliance.with_token(third["access_token"].as_str().unwrap(), "GET", "/api/v1/me", None).status, 200);
+    // A true replay: the session is over for everybody, and the audit says so.
+    let replay = refresh(&first);
+    assert_eq!((replay.status, replay.code().as_str()), (401, "session-ended"));
+    assert_eq!(refresh(&third["refresh_token"]).status, 401);
+    assert_eq!(appliance.with_token(third["access_token"].as_str().unwrap(), "GET", "/api/v1/me", None).status, 401);
+    let audit = appliance.cli_ok(&["audit", "list", "--workspace", "demo"]);
+    assert!(audit.contains("session.refresh") && audit.contains("refused"), "{audit}");
+}
+
+#[test]
+fn a_disabled_account_learns_why_only_after_it_proved_itself() {
+    let appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "user");
+    let token = appliance.sign_in("demo", "ada", &password)["access_token"].as_str().unwrap().to_owned();
+    appliance.cli_ok(&["account", "disable", "--workspace", "demo", "ada"]);
+    assert_eq!(appliance.with_token(&token, "GET", "/api/v1/me", None).status, 401);
+    let right = appliance.try_sign_in("demo", "ada", &password);
+    assert_eq!((right.status, right.code().as_str()), (403, "account-disabled"));
+    let wrong = appliance.try_sign_in("demo", "ada", "not the password");
+    assert_eq!((wrong.status, wrong.code().as_str()), (401, "sign-in-refused"));
+}
+
+#[test]
+fn wrong_tries_lock_the_name_for_a_while_whether_or_not_it_exists() {
+    let appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "user");
+    for name in ["ada", "nobody"] {
+        assert_eq!(appliance.try_sign_in("demo", name, "wrong").status, 401, "{name}");
+        let locked = appliance.try_sign_in("demo", name, "wrong");
+        assert_eq!((locked.status, locked.header("retry-after")), (429, Some("1")), "{name}");
+        appliance.advance(Duration::from_secs(1));
+        assert_eq!(appliance.try_sign_in("demo", name, "wrong").status, 401, "{name}");
+    }
+    // Locked even with the right password, until the wait is over.
+    assert_eq!(appliance.try_sign_in("demo", "ada", &password).status, 429);
+    appliance.advance(Duration::from_secs(3));
+    appliance.sign_in("demo", "ada", &password);
+}
