@@ -10,7 +10,9 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
 
+mod console;
 mod harness;
 mod https;
+mod layering;
 mod pki;
 mod sign_in;
