@@ -228,14 +228,14 @@ impl Problem {
                 "challenge-stale",
                 "Sign-in offer out of date",
                 detail,
-                "Ask for a new offer with GET /api/v1/sign-in, seal again and retry.",
+                "Try again: a fresh offer is fetched for each try.",
             ),
             Self::SealedUnreadable => text(
                 S::BAD_REQUEST,
                 "sealed-unreadable",
                 "Sealed credential unreadable",
-                "The box does not open, or what is in it is not what belongs there.",
-                "Seal exactly as docs/sign-in.md says, with origin, key id and challenge of the same offer.",
+                "The sealed credential does not open, or what is in it is not what belongs there.",
+                "Try again. A program that seals by itself finds the format in docs/sign-in.md.",
             ),
             Self::OriginUnknown => text(
                 S::BAD_REQUEST,

@@ -91,6 +91,7 @@ async fn prepare(ready: &Ready) -> Result<String, ClientError> {
         ("  Workspace", WORKSPACE.to_owned()),
         ("  User name", ADMIN.to_owned()),
         ("  Password", format!("{password}   (new at every start)")),
+        ("  Appliance", grouped(&status.appliance).to_lowercase()),
         ("  Root SHA-256", grouped(&status.trust.fingerprint)),
         ("  Root to trust", format!("https://localhost:{port}/api/v1/trust/root.pem")),
         ("  Command line", format!("conclave --admin-socket {} status", ready.admin_socket.display())),

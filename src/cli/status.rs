@@ -12,7 +12,7 @@ pub async fn run(door: &Door) -> Result<(), Failure> {
     let text = |status: &Status| {
         let names = status.trust.names.iter().cloned().chain(status.trust.networks.iter().map(ToString::to_string));
         facts(&[
-            ("Appliance", status.appliance.clone()),
+            ("Appliance", grouped(&status.appliance).to_lowercase()),
             ("Version", status.version.clone()),
             ("Claim", status.claim.clone()),
             ("Serving since", status.started_at.to_string()),

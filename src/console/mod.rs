@@ -101,7 +101,7 @@ async fn source() -> Response {
 fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => {
-            ([(header::CACHE_CONTROL, "no-cache"), (header::VARY, "accept-language")], Html(html)).into_response()
+            ([(header::CACHE_CONTROL, "no-store"), (header::VARY, "accept-language")], Html(html)).into_response()
         }
         Err(error) => {
             tracing::error!(error = %error, "a page does not render");

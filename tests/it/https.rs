@@ -465,29 +465,6 @@ async fn a_response_that_waits_behind_a_closed_window_is_idle() {
 }
 
 #[tokio::test]
-async fn slow_readers_get_it_all() {
-    // In all each takes longer than the limit, and no pause does.
-    let limit = Duration::from_secs(1);
-    let house = open_house(Limits { idle: limit, stall: limit, ..generous() });
-    for version in ["HTTP/1.1", "HTTP/2"] {
-        let answer = match version {
-            "HTTP/1.1" => house.h1().await.send_request(ask("/big")).await,
-            _ => house.h2().await.send_request(ask("/pieces")).await,
-        };
-        let mut body = answer.unwrap().into_body();
-        let (mut total, mut pauses) = (0, 0);
-        while let Some(frame) = body.frame().await {
-            total += frame.unwrap().into_data().unwrap().len();
-            if total >> 22 > pauses {
-                pauses += 1;
-                sleep(limit / 5).await;
-            }
-        }
-        assert_eq!(total, 32 << 20, "{version}");
-    }
-}
-
-#[tokio::test]
 async fn half_open_tls_is_dropped_at_the_deadline() {
     let house = open_house(Limits { handshake: SHORT, ..generous() });
     let mut silent = house.tcp().await;

@@ -128,3 +128,40 @@ fn poll_discard<S: AsyncRead + Unpin>(
     }
     Poll::Ready(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::activity::Verdict;
+    use super::super::gate::{Gate, Origin};
+    use super::super::limits::Limits;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_reader_makes_progress_and_an_answered_ping_is_none() {
+        let hour = Duration::from_secs(3_600);
+        let limits = Limits { idle: 3 * hour, header_read: 3 * hour, stall: hour, ..Limits::default() };
+        let gate = Arc::new(Gate::new(&limits));
+        let permit = gate.admit(Origin::Network(IpAddr::from([192, 0, 2, 1]))).unwrap();
+        let activity = Activity::new(gate, Instant::now());
+        let later = || Instant::now() + hour + hour;
+
+        let (stream, mut reader) = tokio::io::duplex(64);
+        let mut wire = Wire::new(stream, activity.clone(), hour, permit);
+        wire.write_all(&[0; 64]).await.unwrap();
+        assert!(matches!(activity.verdict(later(), &limits), Verdict::Wait(_)));
+
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut wire).poll_write(&mut cx, &[0; 64]).is_pending());
+        assert_eq!(activity.verdict(later(), &limits), Verdict::Stalled);
+        reader.read_exact(&mut [0; 17]).await.unwrap();
+        wire.write_all(&[0; 17]).await.unwrap();
+        assert_eq!(activity.verdict(later(), &limits), Verdict::Stalled, "a ping is not progress");
+        reader.read_exact(&mut [0; PROGRESS]).await.unwrap();
+        wire.write_all(&[0; PROGRESS]).await.unwrap();
+        assert!(matches!(activity.verdict(later(), &limits), Verdict::Wait(_)), "slow is not stalled");
+    }
+}
