@@ -197,7 +197,7 @@ async fn upkeep(services: Arc<Services>) {
         }
         count = count.wrapping_add(1);
         if count.is_multiple_of(UPKEEP_EVERY) {
-            services.store.close_idle();
+            services.store.close_idle().await;
             if let Err(error) = services.trust.renew(&services.store).await {
                 tracing::error!(error = %error, "certificates cannot be renewed");
             }

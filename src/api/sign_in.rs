@@ -176,6 +176,15 @@ async fn find_workspace(app: &Services, name: WorkspaceName) -> Result<(Option<A
     }
 }
 
+impl From<Carrier> for sessions::Carrier {
+    fn from(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Token => Self::Token,
+            Carrier::Cookie => Self::Cookie,
+        }
+    }
+}
+
 /// A session, whose it is, and the refresh token to hand out.
 struct Begun {
     session: Session,
@@ -198,17 +207,13 @@ async fn begin_session(
     let first = RefreshToken::first(session.id, rng);
     let event =
         Caller::account(account, peer).event("session.create", format!("session:{}", session.id), Outcome::Allowed);
-    let carrier = match carrier {
-        Carrier::Token => sessions::Carrier::Token,
-        Carrier::Cookie => sessions::Carrier::Cookie,
-    };
     let write = move |write: &Write<'_>| {
         // It may have been switched off while the hash was computed.
         let Some(account) = accounts::find(write.sql(), account)? else { return Ok(None) };
         if account.status != login::AccountStatus::Active {
             return Ok(None);
         }
-        sessions::insert(write, &session, carrier, &first)?;
+        sessions::insert(write, &session, carrier.into(), &first)?;
         if let Some(hash) = rehashed {
             accounts::set_password(write, account.id, &hash, now)?;
         }
@@ -249,7 +254,7 @@ async fn refresh(
     let now = app.clock.now();
     let token = next.clone();
     let write = move |write: &Write<'_>| {
-        let (decision, session) = sessions::refresh(write, &presented, &token, now)?;
+        let (decision, session) = sessions::refresh(write, &presented, &token, carrier.into(), now)?;
         let Some(session) = session else { return Ok(None) };
         let Some(account) = accounts::find(write.sql(), session.account)? else { return Ok(None) };
         match decision {

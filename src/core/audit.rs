@@ -295,6 +295,8 @@ impl ChainVerifier {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::values::secret::Key256;
 
@@ -328,6 +330,23 @@ mod tests {
             verifier.push(record, hash)?;
         }
         Ok(verifier.head())
+    }
+
+    proptest! {
+        /// Whatever bytes come: no panic, and what decodes is exactly what was read.
+        #[test]
+        fn decoding_is_total(mut bytes in proptest::collection::vec(any::<u8>(), 0..64), at in 0_usize..200, from_record in any::<bool>()) {
+            if from_record {
+                let mut record = chain(1).remove(0).0;
+                let at = at.min(record.len());
+                record.splice(at..at, bytes);
+                bytes = record;
+            }
+            if let Ok(record) = Record::decode(&bytes) {
+                prop_assert_eq!(record.sequence, 1);
+                prop_assert_eq!(bytes, chain(1).remove(0).0);
+            }
+        }
     }
 
     #[test]

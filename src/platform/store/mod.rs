@@ -224,13 +224,16 @@ impl Store {
         Ok(counter == stored || counter.saturating_add(1) == stored)
     }
 
-    /// Closes every workspace nobody uses.
-    pub fn close_idle(&self) {
+    /// Closes every workspace nobody uses, off the runtime's thread.
+    pub async fn close_idle(&self) {
+        let mut idle = Vec::new();
         for open in self.lru().open.values_mut() {
             if open.slot.get().is_some_and(|workspace| Arc::strong_count(workspace) == 1) {
-                open.slot = Slot::default();
+                idle.push(std::mem::take(&mut open.slot));
             }
         }
+        // Only a panic in closing could fail, and the files are closed then too.
+        drop(tokio::task::spawn_blocking(move || drop(idle)).await);
     }
 
     /// How many workspaces are open, besides `system`.

@@ -86,7 +86,12 @@ pub fn count_live(database: &Connection, now: Timestamp) -> rusqlite::Result<u64
     database.query_row(sql, params![idle, absolute], |row| row.get(0))
 }
 
-/// Begins a session with its first refresh token, and clears the account's ended ones away.
+/// Sessions of one account at most; the one unused for longest makes room.
+const PER_ACCOUNT: u32 = 100;
+/// Spent token hashes remembered of one session: a week of refreshing, and a bound for who refreshes without end.
+const SPENT_PER_SESSION: u32 = 1_000;
+
+/// Begins a session with its first refresh token, and clears the account's ended and surplus ones away.
 pub fn insert(write: &Write<'_>, session: &Session, carrier: Carrier, first: &RefreshToken) -> rusqlite::Result<()> {
     let now = session.created_at;
     write.sql().execute(
@@ -96,6 +101,11 @@ pub fn insert(write: &Write<'_>, session: &Session, carrier: Carrier, first: &Re
             (now - refresh::IDLE_LIFETIME).as_millis(),
             (now - refresh::ABSOLUTE_LIFETIME).as_millis()
         ],
+    )?;
+    write.sql().execute(
+        "DELETE FROM sessions WHERE account = ?1 AND id NOT IN
+             (SELECT id FROM sessions WHERE account = ?1 ORDER BY refreshed_at DESC LIMIT ?2)",
+        params![session.account.as_bytes(), PER_ACCOUNT - 1],
     )?;
     write.sql().execute(
         "INSERT INTO sessions (id, account, device_name, carrier, current_hash, created_at, refreshed_at)
@@ -112,26 +122,31 @@ pub fn insert(write: &Write<'_>, session: &Session, carrier: Carrier, first: &Re
     Ok(())
 }
 
-/// Judges a presented refresh token and does what the judgement says.
+/// Judges a presented refresh token and does what the judgement says. A token is good on its own carrier only.
 pub fn refresh(
     write: &Write<'_>,
     presented: &RefreshToken,
     next: &RefreshToken,
+    carrier: Carrier,
     now: Timestamp,
 ) -> rusqlite::Result<(RefreshDecision, Option<Session>)> {
     let id = presented.session();
     let sql = write.sql();
     let row = sql
-        .query_row("SELECT * FROM sessions WHERE id = ?1", params![id.as_bytes()], |row| {
-            let stored = StoredSession {
-                current: row.get("current_hash")?,
-                previous: row.get("previous_hash")?,
-                presented_is_spent: false,
-                created_at: time(row, "created_at")?,
-                refreshed_at: time(row, "refreshed_at")?,
-            };
-            Ok((session(row)?, stored))
-        })
+        .query_row(
+            "SELECT * FROM sessions WHERE id = ?1 AND carrier = ?2",
+            params![id.as_bytes(), carrier.as_str()],
+            |row| {
+                let stored = StoredSession {
+                    current: row.get("current_hash")?,
+                    previous: row.get("previous_hash")?,
+                    presented_is_spent: false,
+                    created_at: time(row, "created_at")?,
+                    refreshed_at: time(row, "refreshed_at")?,
+                };
+                Ok((session(row)?, stored))
+            },
+        )
         .optional()?;
     let Some((session, stored)) = row else { return Ok((RefreshDecision::Unknown, None)) };
     let spent = "SELECT EXISTS (SELECT 1 FROM spent_tokens WHERE session = ?1 AND hash = ?2)";
@@ -143,6 +158,11 @@ pub fn refresh(
                 sql.execute(
                     "INSERT INTO spent_tokens (session, hash) VALUES (?1, ?2)",
                     params![id.as_bytes(), previous],
+                )?;
+                sql.execute(
+                    "DELETE FROM spent_tokens WHERE session = ?1 AND number <=
+                         (SELECT number FROM spent_tokens WHERE session = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+                    params![id.as_bytes(), SPENT_PER_SESSION],
                 )?;
             }
             sql.execute(

@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -35,7 +35,9 @@ pub struct Workspace {
     path: PathBuf,
     keys: Arc<WorkspaceKeys>,
     anchor: Arc<Anchor>,
-    writer: SyncSender<Job>,
+    /// `None` only while it is dropped.
+    writer: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
     readers: Mutex<Vec<Connection>>,
     failed: Arc<AtomicBool>,
     read_only: AtomicBool,
@@ -86,7 +88,7 @@ impl Workspace {
     ) -> Result<Self, StoreError> {
         let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
                 for job in jobs {
@@ -100,7 +102,8 @@ impl Workspace {
             path: path.to_owned(),
             keys,
             anchor,
-            writer,
+            writer: Some(writer),
+            thread: Some(thread),
             readers,
             failed,
             read_only: AtomicBool::new(read_only),
@@ -183,10 +186,9 @@ impl Workspace {
             // Nobody waits any more when the request was cancelled; the write stands.
             drop(answer.send(result));
         });
-        self.writer.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => StoreError::Busy { path: self.path.clone() },
-        })?;
-        answered.await.unwrap_or(Err(StoreError::Busy { path: self.path.clone() }))
+        let busy = || StoreError::Busy { path: self.path.clone() };
+        self.writer.as_ref().ok_or_else(busy)?.try_send(job).map_err(|_| busy())?;
+        answered.await.unwrap_or_else(|_| Err(busy()))
     }
 
     fn commit<T>(
@@ -214,6 +216,20 @@ impl Workspace {
     /// The head of its audit chain.
     pub async fn audit_head(self: &Arc<Self>) -> Result<Head, StoreError> {
         self.read(audit_log::head).await
+    }
+}
+
+impl Drop for Workspace {
+    /// Waits until the file is closed and its log is folded in, unless it is the writer itself that lets go last.
+    fn drop(&mut self) {
+        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.writer = None;
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // A writer that panicked has closed its file too.
+            drop(thread.join());
+        }
     }
 }
 

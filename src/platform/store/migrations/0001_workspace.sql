@@ -28,12 +28,13 @@ CREATE TABLE sessions (
 ) STRICT;
 CREATE INDEX sessions_by_account ON sessions (account);
 
--- Hashes of refresh tokens that were used up: presenting one again ends its session.
+-- Hashes of refresh tokens that were used up, the newest thousand of a session: presenting one again ends it.
 CREATE TABLE spent_tokens (
-    hash    BLOB NOT NULL CHECK (length(hash) = 32),
+    number  INTEGER PRIMARY KEY,
     session BLOB NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
-    PRIMARY KEY (session, hash)
-) STRICT, WITHOUT ROWID;
+    hash    BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+CREATE INDEX spent_tokens_by_session ON spent_tokens (session, hash);
 
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY,
