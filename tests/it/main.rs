@@ -16,3 +16,4 @@ mod https;
 mod layering;
 mod pki;
 mod sign_in;
+mod trust;
