@@ -12,7 +12,7 @@
 //! | [`api`], [`console`] | what people and programs reach over HTTPS | platform |
 //! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |
 //!
-//! Where is a sign-in decided? [`core::auth::login`]. Where is it served? `api::signin`.
+//! Where is a sign-in decided? [`core::auth::login`]. Where is it served? `api::sign_in`.
 #![warn(missing_docs)]
 
 pub mod values;

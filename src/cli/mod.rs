@@ -26,7 +26,7 @@ mod status;
 mod workspace;
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 refused, not found or a check failed · 2 wrong usage · 64 configuration · \
-    65 damaged files · 69 appliance not running · 70 internal · 71 socket cannot be bound · 75 data directory in use · 77 not permitted";
+    65 damaged files · 69 appliance not running · 70 internal · 71 socket cannot be bound · 74 input or output · 75 data directory in use · 77 not permitted";
 
 /// Conclave: private meetings in virtual and augmented reality, on your own machine.
 #[derive(Debug, Parser)]
