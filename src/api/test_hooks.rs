@@ -11,6 +11,7 @@ use crate::api::error::Problem;
 use crate::api::extract::Json;
 use crate::api::principal::LocalOperator;
 use crate::api::services::App;
+use crate::values::time::Timestamp;
 
 /// Moves the clock.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,9 +20,19 @@ pub struct AdvanceClock {
     pub millis: i64,
 }
 
+/// Holds the clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HoldClock {
+    /// At this moment, in milliseconds since the epoch; without one it runs again.
+    pub at_millis: Option<i64>,
+}
+
 /// The routes.
 pub fn routes() -> Router<App> {
-    Router::new().route("/test-hooks/clock", post(advance_clock)).route("/test-hooks/tick", post(tick))
+    Router::new()
+        .route("/test-hooks/clock", post(advance_clock))
+        .route("/test-hooks/clock/hold", post(hold_clock))
+        .route("/test-hooks/tick", post(tick))
 }
 
 async fn advance_clock(
@@ -30,6 +41,15 @@ async fn advance_clock(
     Json(request): Json<AdvanceClock>,
 ) -> Result<StatusCode, Problem> {
     app.clock.advance_millis(request.millis);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hold_clock(
+    State(app): State<App>,
+    _local: LocalOperator,
+    Json(request): Json<HoldClock>,
+) -> Result<StatusCode, Problem> {
+    app.clock.hold(request.at_millis.map(Timestamp::from_millis));
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The only reader of time.
 //!
-//! Under `test-hooks` the clock can be moved while the appliance runs; the shipped binary cannot.
+//! Under `test-hooks` the clock can be moved and held while the appliance runs; the shipped binary cannot.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +12,8 @@ use crate::values::time::Timestamp;
 pub struct Clock {
     #[cfg(feature = "test-hooks")]
     offset_ms: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    #[cfg(feature = "test-hooks")]
+    held: std::sync::Arc<std::sync::Mutex<Option<Timestamp>>>,
 }
 
 impl Clock {
@@ -23,6 +25,10 @@ impl Clock {
     /// What time it is. A clock before 1970 reads as 1970.
     #[expect(clippy::disallowed_methods, reason = "this file is the one reader of the wall clock")]
     pub fn now(&self) -> Timestamp {
+        #[cfg(feature = "test-hooks")]
+        if let Some(held) = *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            return held;
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(millis.saturating_add(self.offset_millis()))
@@ -49,5 +55,11 @@ impl Clock {
     #[cfg(feature = "test-hooks")]
     pub fn advance_millis(&self, millis: i64) {
         self.offset_ms.fetch_add(millis, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Holds the clock at a moment, or lets it run again.
+    #[cfg(feature = "test-hooks")]
+    pub fn hold(&self, at: Option<Timestamp>) {
+        *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at;
     }
 }

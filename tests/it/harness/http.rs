@@ -51,6 +51,16 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
+    /// Everything somebody sees of it, but its date and its request id: what must not differ where nothing may be told.
+    pub fn face(&self) -> String {
+        let id = self.header("x-request-id").unwrap_or_default();
+        let told = |(name, _): &&(String, String)| name != "date";
+        let headers: Vec<_> =
+            self.headers.iter().filter(told).map(|(name, value)| format!("{name}: {value}")).collect();
+        let whole = format!("{}\n{}\n\n{}", self.status, headers.join("\n"), self.text());
+        if id.is_empty() { whole } else { whole.replace(id, "<request id>") }
+    }
+
     /// The stable code of a problem.
     pub fn code(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
@@ -88,11 +98,16 @@ impl Connection {
     }
 
     /// Reads to the end of the connection, and what of it is an answer.
-    pub fn read(mut self) -> Option<Answer> {
+    pub fn read(self) -> Option<Answer> {
+        parse(&self.read_all())
+    }
+
+    /// Reads to the end of the connection.
+    pub fn read_all(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A peer that closes without close_notify has still said what it said.
         drop(self.stream.read_to_end(&mut bytes));
-        parse(&bytes)
+        bytes
     }
 
     /// One request with these exact body bytes.

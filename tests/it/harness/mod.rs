@@ -236,6 +236,12 @@ impl Appliance {
         assert_eq!(answer.status, 204, "{}", answer.text());
     }
 
+    /// Holds the appliance's clock at a moment (milliseconds since the epoch), or lets it run again.
+    pub fn hold(&self, at_millis: Option<i64>) {
+        let answer = self.admin("POST", "/test-hooks/clock/hold", Some(&json!({ "at_millis": at_millis })));
+        assert_eq!(answer.status, 204, "{}", answer.text());
+    }
+
     /// Does at once what the appliance does every few seconds.
     pub fn tick(&self) {
         let answer = self.admin("POST", "/test-hooks/tick", None);
