@@ -219,8 +219,10 @@ fn is_local_operator(peer: Peer, app: &Services) -> bool {
     matches!(peer, Peer::Local { uid, .. } if uid == 0 || uid == app.own_uid)
 }
 
+/// The token of the one `Authorization` header. With two of them, what stands before us may have looked at the other.
 fn bearer(parts: &Parts) -> Option<&str> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).into_iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
