@@ -18,3 +18,4 @@ mod layering;
 mod pki;
 mod sign_in;
 mod trust;
+mod tokens;
