@@ -7,7 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::{Builder, Uuid};
 
 /// The text was not a hyphenated UUID.
@@ -18,7 +19,7 @@ pub struct InvalidId;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
         pub struct $name(Uuid);
 
@@ -56,6 +57,12 @@ macro_rules! id {
                     Ok(uuid) if text.len() == 36 => Ok(Self(uuid)),
                     _ => Err(InvalidId),
                 }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
             }
         }
     };
@@ -99,6 +106,7 @@ mod tests {
             ["", "0192f0c18f6e4c559d3b2f6a1f0e7a11", "{0192f0c1-8f6e-4c55-9d3b-2f6a1f0e7a11}", "../../etc/passwd"]
         {
             assert_eq!(bad.parse::<AccountId>(), Err(InvalidId), "{bad}");
+            assert!(serde_json::from_value::<AccountId>(bad.into()).is_err(), "{bad}");
         }
     }
 }
