@@ -62,7 +62,7 @@ fn check_length(count: usize, min: usize, max: usize) -> Result<(), NameError> {
 }
 
 macro_rules! text_type {
-    ($name:ident) => {
+    ($name:ident, $called:literal) => {
         impl $name {
             /// The normal form.
             pub fn as_str(&self) -> &str {
@@ -79,7 +79,7 @@ macro_rules! text_type {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text.parse().map_err(|error: NameError| serde::de::Error::custom(format!("the {} {error}", $called)))
             }
         }
     };
@@ -90,7 +90,7 @@ macro_rules! text_type {
 #[serde(transparent)]
 pub struct WorkspaceName(String);
 
-text_type!(WorkspaceName);
+text_type!(WorkspaceName, "workspace name");
 
 impl WorkspaceName {
     /// The name of the reserved workspace of the operators.
@@ -121,7 +121,7 @@ impl FromStr for WorkspaceName {
 #[serde(transparent)]
 pub struct UserName(String);
 
-text_type!(UserName);
+text_type!(UserName, "user name");
 
 impl UserName {
     /// What the name looks like: equal for names that a reader may take for each other (Unicode TS 39 §4).
@@ -165,7 +165,7 @@ fn is_mark(character: char) -> bool {
 #[serde(transparent)]
 pub struct DisplayName(String);
 
-text_type!(DisplayName);
+text_type!(DisplayName, "display name");
 
 impl FromStr for DisplayName {
     type Err = NameError;
