@@ -39,6 +39,8 @@ pub enum Problem {
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
+    /// HTTP that can be read in two ways.
+    MalformedRequest(&'static str),
     /// The body is not what the route takes.
     InvalidBody(String),
     /// A query or path parameter is not what the route takes.
@@ -187,6 +189,13 @@ impl Problem {
                 "Method not allowed",
                 "This address does not take that method.",
                 "See the API document for the methods it takes.",
+            ),
+            Self::MalformedRequest(detail) => text(
+                S::BAD_REQUEST,
+                "malformed-request",
+                "Malformed request",
+                detail,
+                "Send it with an HTTP client that keeps to RFC 9112.",
             ),
             Self::InvalidBody(detail) => text(
                 S::BAD_REQUEST,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -75,27 +75,69 @@ pub fn routes(services: &Arc<Services>) -> Router {
     let (router, _) = table().split_for_parts();
     #[cfg(feature = "test-hooks")]
     let router = router.merge(test_hooks::routes());
-    router.method_not_allowed_fallback(async || Problem::MethodNotAllowed).with_state(Arc::clone(services))
+    router.with_state(Arc::clone(services))
 }
 
-/// What every answer of the appliance gets: a request id, rendered problems, and a panic turned into a 500.
+/// What every answer of the appliance gets: a request id, and rendered problems.
 pub fn finish(router: Router) -> Router {
-    router.fallback(async || Problem::NotFound).layer(middleware::from_fn(finish_response))
+    router
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .layer(middleware::from_fn(finish_response))
+}
+
+/// Refuses what two readers could read as two things: a proxy in front of us may be the other one.
+fn check_framing(request: &Request) -> Result<(), Problem> {
+    let count = |name| request.headers().get_all(name).into_iter().count();
+    let hosts = count(header::HOST);
+    // RFC 9112 §3.2. HTTP/1.0 had none, HTTP/2 has `:authority`.
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Err(Problem::MalformedRequest("The request does not say exactly once which host it is for."));
+    }
+    // RFC 9112 §6.1: nothing but chunks is undone here, so nothing else may be there.
+    let coding = request.headers().get(header::TRANSFER_ENCODING);
+    let plain = coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !plain || count(header::TRANSFER_ENCODING) > 1 || (coding.is_some() && count(header::CONTENT_LENGTH) > 0) {
+        return Err(Problem::MalformedRequest(
+            "The length of the body is said in more than one way, or in one unknown here.",
+        ));
+    }
+    Ok(())
 }
 
 async fn finish_response(request: Request, next: Next) -> Response {
     let id = RequestId::random(&mut entropy::system());
-    let method = request.method().clone();
-    let mut response = next.run(request).await;
+    let method = known(request.method());
+    let well_formed = check_framing(&request);
+    let mut response = match well_formed {
+        Ok(()) => next.run(request).await,
+        Err(malformed) => ([(header::CONNECTION, "close")], malformed).into_response(),
+    };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        tracing::debug!(request.id = %id, http.method = %method, problem.code = problem.code(), "request refused");
+        tracing::debug!(request.id = %id, http.method = method, problem.code = problem.code(), "request refused");
         if problem == Problem::Internal {
             tracing::error!(request.id = %id, "a request failed; the lines before say why");
         }
+        let goodbye = response.headers_mut().remove(header::CONNECTION);
         response = problem.render(id);
+        response.headers_mut().extend(goodbye.map(|value| (header::CONNECTION, value)));
     }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
     }
     response
+}
+
+/// A method by its name, so that nobody writes words of their own into the log.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "another",
+    }
 }
