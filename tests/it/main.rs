@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
 
 mod console;
+mod bad_input;
 mod docs;
 mod harness;
 mod https;

@@ -39,6 +39,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The first answer in what a server sent.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        parse(bytes)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
