@@ -45,6 +45,7 @@ pub fn run(demo: Demo, common: &Common) -> Result<(), Failure> {
     raw.data_dir = data_dir;
     raw.https.listen = vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
     let config = config::resolve(raw)?;
+    config::paths::check(&config)?;
     let announce = async |ready: Ready| {
         let text = match prepare(&ready).await {
             Ok(text) => text,

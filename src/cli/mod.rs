@@ -143,6 +143,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => {
             let (config, options) = serve_config(&common, serve)?;
+            config::paths::check(&config)?;
             Ok(lifecycle::run(config, options, async |_| {})?)
         }
         Command::Demo(demo) => demo::run(demo, &common),
@@ -207,7 +208,7 @@ fn admin_socket(common: &Common) -> Result<PathBuf, Failure> {
 fn config_command(common: &Common, command: &ConfigCommand) -> Result<(), Failure> {
     let text = match command {
         ConfigCommand::Check => {
-            config::resolve(config::read(common.config.as_deref())?)?;
+            config::paths::check(&config::resolve(config::read(common.config.as_deref())?)?)?;
             "The configuration holds.\n".to_owned()
         }
         ConfigCommand::Example => config::keys::example(),

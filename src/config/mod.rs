@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Configuration: file and flags (raw) become a checked [`Config`] (resolved), or an error that names the key.
 //!
-//! Nothing is bound, opened or made before everything here holds. `keys` documents every key once; the reference
+//! Nothing is bound or made before everything here holds, `paths` included. `keys` documents every key once; the reference
 //! page and the commented example file are made from it.
 
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use crate::platform::store::{self, files::Layout};
 use crate::platform::telemetry::Format;
 
 pub mod keys;
+pub mod paths;
 pub mod raw;
 
 /// Where the configuration is read from when nobody says otherwise.
