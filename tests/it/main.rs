@@ -10,13 +10,15 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
 
-mod console;
 mod bad_input;
+mod config;
+mod console;
 mod docs;
+mod exit_codes;
 mod harness;
 mod https;
 mod layering;
 mod pki;
 mod sign_in;
-mod trust;
 mod tokens;
+mod trust;
