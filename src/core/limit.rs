@@ -70,6 +70,7 @@ pub struct Softlock {
 impl Softlock {
     /// Begins a try, or says how long to wait. Every admitted try must be [settled](Softlock::settle).
     pub fn admit(&mut self, subject: &Subject, now: Timestamp) -> Result<(), Duration> {
+        self.follow_clock(subject, now);
         if let Some(wait) = self.wait(subject, now) {
             return Err(wait);
         }
@@ -102,10 +103,21 @@ impl Softlock {
     /// How long `subject` has to wait before the next try; `None` when it may try now.
     fn wait(&self, subject: &Subject, now: Timestamp) -> Option<Duration> {
         let entry = self.entries.get(subject)?;
-        // A clock that stepped back must not lock anybody for longer than the wait itself.
-        let full = wait(entry.failures);
-        let elapsed = if now < entry.last { Duration::ZERO } else { now.since(entry.last) };
-        full.checked_sub(elapsed).filter(|left| !left.is_zero())
+        wait(entry.failures).checked_sub(now.since(entry.last)).filter(|left| !left.is_zero())
+    }
+
+    /// A clock that stepped back locks nobody for longer than the wait itself: the wait begins anew, once.
+    fn follow_clock(&mut self, subject: &Subject, now: Timestamp) {
+        if self.entries.get(subject).is_some_and(|entry| entry.last > now)
+            && let Some(entry) = self.forget(subject)
+        {
+            self.remember(subject, Entry { last: now, ..entry });
+        }
+    }
+
+    fn remember(&mut self, subject: &Subject, entry: Entry) {
+        self.entries.insert(subject.clone(), entry);
+        self.oldest_first.insert((entry.last, subject.clone()));
     }
 
     fn fail(&mut self, subject: &Subject, now: Timestamp) -> u32 {
@@ -116,8 +128,7 @@ impl Softlock {
             self.entries.remove(&oldest);
         }
         let failures = known.map_or(0, |entry| entry.failures).saturating_add(1);
-        self.entries.insert(subject.clone(), Entry { failures, last: now });
-        self.oldest_first.insert((now, subject.clone()));
+        self.remember(subject, Entry { failures, last: now });
         failures
     }
 
@@ -168,6 +179,16 @@ mod tests {
         assert_eq!(lock.admit(&ada, now), Ok(()));
         assert_eq!(lock.settle(&ada, Try::Wrong, now), 1);
         assert_eq!(lock.admit(&ada, now), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_starts_the_wait_anew_and_no_more() {
+        let mut lock = Softlock::default();
+        let (ada, late) = (subject("ada"), Timestamp::from_millis(0) + Duration::from_secs(7_200));
+        lock.settle(&ada, Try::Wrong, late);
+        let early = Timestamp::from_millis(0);
+        assert_eq!(lock.admit(&ada, early), Err(Duration::from_secs(1)));
+        assert_eq!(lock.admit(&ada, early + Duration::from_secs(1)), Ok(()));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! One-time challenges that cost nothing until they are used.
 //!
 //! A challenge authenticates itself (expiry ‖ random ‖ HMAC), so handing out a million of them keeps nothing. Only
-//! used ones are remembered, until they expire, in a bounded set: sign-ins are paced by password hashing.
+//! used ones are remembered, until they expire, in a bounded set; a challenge is redeemed only when a place for hashing
+//! the password is reserved, so hashing paces it.
 
 use std::collections::HashMap;
 use std::time::Duration;
