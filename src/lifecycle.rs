@@ -12,6 +12,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -95,11 +96,11 @@ impl Options {
     }
 }
 
-/// Serves until a signal ends it. `on_ready` runs beside, as soon as requests are answered.
+/// Serves until a signal ends it. `on_ready` runs beside, as soon as requests are answered, and may end it too.
 pub fn run<F, R>(config: Config, options: Options, on_ready: R) -> Result<(), LifecycleError>
 where
     R: FnOnce(Ready) -> F,
-    F: Future<Output = ()>,
+    F: Future<Output = ControlFlow<()>>,
 {
     telemetry::start(config.log_level, config.log_format, config.under_journald);
     if let Err(error) = sys::forbid_core_dumps().and_then(|()| sys::raise_descriptor_limit()) {
@@ -109,12 +110,13 @@ where
     let store = Store::open(config.layout.clone(), config.store)?;
     let listeners = https::bind(&config.listen)?;
     let admin = bind_admin(&config.admin_socket)?;
-    let hasher = Hasher::start(Hasher::threads_for_this_machine(), options.cost(config.password_cost))?;
+    let clock = Clock::system();
+    let cost = options.cost(config.password_cost);
+    let hasher = Hasher::start(Hasher::threads_for_this_machine(), cost, &clock)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
     runtime.block_on(async {
         let signals = Signals::install()?;
-        let clock = Clock::system();
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
         let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
 
@@ -167,12 +169,13 @@ impl Signals {
 
 async fn serve_until_signal(
     mut signals: Signals,
-    beside: impl Future<Output = ()>,
+    beside: impl Future<Output = ControlFlow<()>>,
     server: Server,
 ) -> std::io::Result<Drained> {
     let beside = async {
-        beside.await;
-        std::future::pending::<()>().await;
+        if beside.await.is_continue() {
+            std::future::pending::<()>().await;
+        }
     };
     tokio::select! {
         () = signals.next() => {}

@@ -4,6 +4,7 @@
 //! It is the real appliance with the real API: everything here goes through the admin socket.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -15,7 +16,7 @@ use crate::cli::Common;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, grouped, print};
-use crate::config;
+use crate::config::{self, raw::RawConfig};
 use crate::lifecycle::{self, Options, Ready};
 
 const WORKSPACE: &str = "demo";
@@ -39,29 +40,53 @@ pub struct Demo {
 /// Runs until a signal ends it.
 pub fn run(demo: Demo, common: &Common) -> Result<(), Failure> {
     let data_dir = std::path::absolute(&demo.data_dir)?;
-    let port = demo.port.or_else(free_port).unwrap_or(0);
-    let mut raw = config::read(common.config.as_deref())?;
+    // The configuration of this machine's own appliance is none of the demo's business, its master key least of all.
+    let mut raw = match &common.config {
+        Some(named) => config::read(Some(named))?,
+        None => RawConfig::default(),
+    };
+    raw.master_key_file = None;
     raw.admin.socket = common.admin_socket.clone().unwrap_or_else(|| data_dir.join("admin.sock"));
     raw.data_dir = data_dir;
-    raw.https.listen = vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+    raw.https.listen = listen(demo.port.filter(|port| *port != 0))?;
     let config = config::resolve(raw)?;
     config::paths::check(&config)?;
-    let announce = async |ready: Ready| {
-        let text = match prepare(&ready).await {
-            Ok(text) => text,
-            Err(error) => format!("conclave: the demo could not be prepared: {error}\n"),
-        };
-        // Nothing else can be done about a closed standard output.
-        drop(print(&text));
+
+    let mut failed = None;
+    let announce = async |ready: Ready| match prepare(&ready).await {
+        Ok(text) => {
+            // Nothing else can be done about a closed standard output.
+            drop(print(&text));
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
     };
-    Ok(lifecycle::run(config, Options::default(), announce)?)
+    lifecycle::run(config, Options::default(), announce)?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The first port that is free on both loopback addresses, TCP and UDP.
-fn free_port() -> Option<u16> {
+/// Loopback, on the asked port or the first free one. IPv6 is left out on a machine without it.
+fn listen(asked: Option<u16>) -> std::io::Result<Vec<SocketAddr>> {
+    let v4 = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let v6 = |port| SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    let families: Vec<fn(u16) -> SocketAddr> = match TcpListener::bind(v6(0)) {
+        Ok(_) => vec![v4, v6],
+        Err(_) => vec![v4],
+    };
     let free = |address: SocketAddr| TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
-    (PORT..PORT + PORTS)
-        .find(|port| free((Ipv4Addr::LOCALHOST, *port).into()) && free((Ipv6Addr::LOCALHOST, *port).into()))
+    let mut ports = PORT..PORT + PORTS;
+    let port = asked.or_else(|| ports.find(|port| families.iter().all(|family| free(family(*port)))));
+    let none = || {
+        std::io::Error::new(
+            std::io::ErrorKind::AddrInUse,
+            format!("no free port from {PORT} to {}: name one with --port", PORT + PORTS - 1),
+        )
+    };
+    let port = port.ok_or_else(none)?;
+    Ok(families.into_iter().map(|family| family(port)).collect())
 }
 
 async fn prepare(ready: &Ready) -> Result<String, ClientError> {

@@ -3,6 +3,7 @@
 //!
 //! Every command is a route of the API over the admin socket; what root may do on the host is decided there.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -135,7 +136,17 @@ pub fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the one place where commands complain")]
 fn eprintln_failure(failure: &Failure) {
-    eprintln!("conclave: {failure}");
+    let mut said = failure.to_string();
+    eprintln!("conclave: {said}");
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        // Some messages hold their cause already.
+        if !said.contains(&error.to_string()) {
+            said = error.to_string();
+            eprintln!("  because: {said}");
+        }
+        cause = error.source();
+    }
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -144,7 +155,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(serve) => {
             let (config, options) = serve_config(&common, serve)?;
             config::paths::check(&config)?;
-            Ok(lifecycle::run(config, options, async |_| {})?)
+            Ok(lifecycle::run(config, options, async |_| ControlFlow::Continue(()))?)
         }
         Command::Demo(demo) => demo::run(demo, &common),
         Command::Config(command) => config_command(&common, &command),

@@ -3,10 +3,11 @@
 
 use clap::Subcommand;
 use hyper::Method;
+use serde_json::json;
 
 use crate::api::types::SessionList;
 use crate::cli::exit::Failure;
-use crate::cli::output::{print, table};
+use crate::cli::output::table;
 use crate::cli::{Door, InWorkspace, account};
 use crate::values::id::SessionId;
 
@@ -48,7 +49,10 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             let (path, _) = account::find(door, &at, &account).await?;
             let path = which.map_or_else(|| format!("{path}/sessions"), |id| format!("{path}/sessions/{id}"));
             door.client.send_empty(Method::DELETE, &path).await?;
-            Ok(print(if which.is_some() { "The session is ended.\n" } else { "Every session is ended.\n" })?)
+            let done = if which.is_some() { "The session is ended." } else { "Every session is ended." };
+            Ok(door
+                .output
+                .print(&json!({ "account": account, "session": which, "ended": true }), |_| done.to_owned())?)
         }
     }
 }

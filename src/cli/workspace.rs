@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::api::types::{WorkspaceList, WorkspaceView};
 use crate::cli::Door;
 use crate::cli::exit::Failure;
-use crate::cli::output::{facts, print, table};
+use crate::cli::output::{facts, table};
 use crate::values::id::WorkspaceId;
+use crate::values::name::WorkspaceName;
 
 /// Workspaces.
 #[derive(Debug, Subcommand)]
@@ -83,7 +84,8 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
         Command::AcceptRollback { name } => {
             let id = id_of(door, &name).await?;
             client.send_empty(Method::POST, &format!("{WORKSPACES}/{id}/accept-rollback")).await?;
-            Ok(print(&format!("Workspace {name} goes on from the file as it is; the audit says so.\n"))?)
+            let done = format!("Workspace {name} goes on from the file as it is; the audit says so.\n");
+            Ok(door.output.print(&json!({ "workspace": id, "accepted": true }), |_| done)?)
         }
     }
 }
@@ -119,15 +121,15 @@ fn show_text(workspace: &WorkspaceView) -> String {
 async fn find(door: &Door, name: &str) -> Result<WorkspaceView, Failure> {
     let not_found =
         || Failure::NotFound(format!("there is no workspace {name:?}: `conclave workspace list` shows them"));
-    let name: crate::values::name::WorkspaceName = name.parse().map_err(|_| not_found())?;
+    let name: WorkspaceName = name.parse().map_err(|_| not_found())?;
     let list: WorkspaceList = door.client.get(&format!("{WORKSPACES}?name={name}")).await?;
     list.workspaces.into_iter().next().ok_or_else(not_found)
 }
 
 /// The id behind a workspace name; the reserved name `system` is known.
 pub async fn id_of(door: &Door, name: &str) -> Result<WorkspaceId, Failure> {
-    match name {
-        "system" => Ok(WorkspaceId::SYSTEM),
-        name => Ok(find(door, name).await?.id),
+    if name.eq_ignore_ascii_case(WorkspaceName::system().as_str()) {
+        return Ok(WorkspaceId::SYSTEM);
     }
+    Ok(find(door, name).await?.id)
 }
