@@ -3,8 +3,6 @@
 //!
 //! What a caller may not see does not exist for it: an Admin's account answers a Power User as an absent one.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
@@ -33,6 +31,9 @@ use crate::values::name::UserName;
 
 /// Accounts on a page, at most and when not asked.
 const PAGE: u32 = 200;
+
+/// What a caller lacks who may not change an account.
+const HIGHER_ROLE: &str = "a role that manages this account";
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -116,7 +117,7 @@ async fn create(
     let own_role = admin.require(Permission::AccountManage)?;
     let role = request.role.unwrap_or(Role::User);
     if !own_role.manages(role) {
-        return Err(Problem::Forbidden("a role that manages this one"));
+        return Err(Problem::Forbidden(HIGHER_ROLE));
     }
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
     let hints = [request.user_name.as_str(), request.display_name.as_str(), workspace.name.as_str()];
@@ -155,10 +156,20 @@ struct AccountPath {
 }
 
 /// The account, when it exists for this caller.
-async fn visible(admin: &Administration, id: AccountId) -> Result<(Account, Role), Problem> {
+async fn visible(admin: &Administration, id: AccountId) -> Result<Account, Problem> {
     let role = admin.require(Permission::AccountManage)?;
     let found = admin.workspace.read(move |database| accounts::find(database, id)).await?;
-    found.filter(|account| role.sees(account.role)).map(|account| (account, role)).ok_or(Problem::NotFound)
+    found.filter(|account| role.sees(account.role)).ok_or(Problem::NotFound)
+}
+
+/// The account as it is inside a write transaction, when the caller may change it. Decided here and not before: another
+/// admin may act at the same moment.
+fn managed(write: &Write<'_>, id: AccountId, own_role: Role) -> rusqlite::Result<Result<Account, Problem>> {
+    Ok(match accounts::find(write.sql(), id)?.filter(|account| own_role.sees(account.role)) {
+        Some(account) if own_role.manages(account.role) => Ok(account),
+        Some(_) => Err(Problem::Forbidden(HIGHER_ROLE)),
+        None => Err(Problem::NotFound),
+    })
 }
 
 /// Show an account.
@@ -174,7 +185,7 @@ async fn show(
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
 ) -> Result<axum::Json<AccountView>, Problem> {
-    let (account, _) = visible(&admin, account).await?;
+    let account = visible(&admin, account).await?;
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
     Ok(axum::Json(views::account(&account, &workspace)))
 }
@@ -197,22 +208,23 @@ async fn update(
     Path(AccountPath { account }): Path<AccountPath>,
     Json(request): Json<UpdateAccount>,
 ) -> Result<axum::Json<AccountView>, Problem> {
-    let (before, own_role) = visible(&admin, account).await?;
-    let role = request.role.unwrap_or(before.role);
-    if !own_role.manages(before.role) || !own_role.manages(role) {
-        return Err(Problem::Forbidden("a role that manages this account"));
-    }
+    let own_role = admin.require(Permission::AccountManage)?;
     let now = app.clock.now();
     let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
-        // Read again inside the transaction: two admins may act at once.
-        let Some(before) = accounts::find(write.sql(), account)? else { return Ok(Err(Problem::NotFound)) };
+        let before = match managed(write, account, own_role)? {
+            Ok(before) => before,
+            Err(problem) => return Ok(Err(problem)),
+        };
         let after = Account {
             display_name: request.display_name.unwrap_or_else(|| before.display_name.clone()),
-            role,
+            role: request.role.unwrap_or(before.role),
             status: request.status.unwrap_or(before.status),
             ..before.clone()
         };
+        if !own_role.manages(after.role) {
+            return Ok(Err(Problem::Forbidden(HIGHER_ROLE)));
+        }
         let is_admin = |account: &Account| account.role == Role::Admin && account.status == AccountStatus::Active;
         if is_admin(&before) && !is_admin(&after) && accounts::count_active(write.sql(), Role::Admin)? <= 1 {
             return Ok(Err(Problem::LastAdmin));
@@ -251,9 +263,10 @@ async fn reset_password(
     uri: Uri,
     Json(request): Json<ResetPassword>,
 ) -> Result<axum::Json<PasswordSet>, Problem> {
-    admin.require(Permission::AccountPasswordReset)?;
-    let (found, _) = visible(&admin, account).await?;
-    let hints = [found.user_name.as_str(), found.display_name.as_str()];
+    let own_role = admin.require(Permission::AccountPasswordReset)?;
+    let found = visible(&admin, account).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let hints = [found.user_name.as_str(), found.display_name.as_str(), workspace.name.as_str()];
     let addressed = credential::authority(&headers, &uri);
     let local = admin.caller.is_local();
     let given = Given::from_request(&app, request.sealed.as_ref(), request.password, local, addressed, &hints)?;
@@ -261,12 +274,15 @@ async fn reset_password(
     let now = app.clock.now();
     let event = admin.caller.event("account.password", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
+        if let Err(problem) = managed(write, account, own_role)? {
+            return Ok(Err(problem));
+        }
         accounts::set_password(write, account, &hash, now)?;
         let ended = sessions::delete_of_account(write, account, None)?;
         write.audit(&event, now)?;
-        Ok(ended)
+        Ok(Ok(ended))
     };
-    let sessions_ended = admin.workspace.write(write).await?;
+    let sessions_ended = admin.workspace.write(write).await??;
     Ok(axum::Json(PasswordSet { initial_password: given.to_tell(), sessions_ended }))
 }
 
@@ -302,14 +318,17 @@ async fn end_sessions(
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
 ) -> Result<StatusCode, Problem> {
-    manageable(&admin, account).await?;
+    let own_role = admin.require(Permission::AccountManage)?;
     let now = app.clock.now();
     let event = admin.caller.event("session.delete_all", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
+        if let Err(problem) = managed(write, account, own_role)? {
+            return Ok(Err(problem));
+        }
         sessions::delete_of_account(write, account, None)?;
-        write.audit(&event, now)
+        write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await?;
+    admin.workspace.write(write).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -332,22 +351,20 @@ async fn end_session(
     admin: Administration,
     Path(SessionPath { account, session }): Path<SessionPath>,
 ) -> Result<StatusCode, Problem> {
-    manageable(&admin, account).await?;
+    let own_role = admin.require(Permission::AccountManage)?;
     let now = app.clock.now();
-    let event = Arc::new(admin.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed));
+    let event = admin.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
+        if let Err(problem) = managed(write, account, own_role)? {
+            return Ok(Err(problem));
+        }
         let found = sessions::find_live(write.sql(), session, now)?.filter(|found| found.account == account);
         if found.is_none() {
-            return Ok(false);
+            return Ok(Err(Problem::NotFound));
         }
         sessions::delete(write, session)?;
-        write.audit(&event, now)?;
-        Ok(true)
+        write.audit(&event, now).map(Ok)
     };
-    if admin.workspace.write(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
-}
-
-async fn manageable(admin: &Administration, id: AccountId) -> Result<(), Problem> {
-    let (account, own_role) = visible(admin, id).await?;
-    if own_role.manages(account.role) { Ok(()) } else { Err(Problem::Forbidden("a role that manages this account")) }
+    admin.workspace.write(write).await??;
+    Ok(StatusCode::NO_CONTENT)
 }
