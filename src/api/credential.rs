@@ -44,8 +44,31 @@ pub fn authority<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     host.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
 }
 
-/// Opens a box and reads the JSON inside. Uses its challenge up.
+/// A challenge that came with a box that opened. It is used up only when something is about to be computed for it:
+/// those who cannot get that far cannot fill the memory of used ones.
+#[must_use = "a challenge that is not redeemed could be used again"]
+pub struct Unredeemed(Vec<u8>);
+
+impl Unredeemed {
+    /// Uses the challenge up; fails when it was used before or is too old.
+    pub fn redeem(self, app: &Services) -> Result<(), Problem> {
+        Ok(app.challenges().redeem(&self.0, app.clock.now())?)
+    }
+}
+
+/// Opens a box of somebody who is signed in, and uses its challenge up.
 pub fn open<T: DeserializeOwned>(app: &Services, sealed: &Sealed, addressed: Option<&str>) -> Result<T, Problem> {
+    let (value, challenge) = open_unredeemed(app, sealed, addressed)?;
+    challenge.redeem(app)?;
+    Ok(value)
+}
+
+/// Opens a box and reads the JSON inside.
+pub fn open_unredeemed<T: DeserializeOwned>(
+    app: &Services,
+    sealed: &Sealed,
+    addressed: Option<&str>,
+) -> Result<(T, Unredeemed), Problem> {
     let now = app.clock.now();
     if !is_ours(app, &sealed.origin, addressed) {
         return Err(Problem::OriginUnknown);
@@ -53,7 +76,6 @@ pub fn open<T: DeserializeOwned>(app: &Services, sealed: &Sealed, addressed: Opt
     let stale =
         || Problem::ChallengeStale("The key that the credential was sealed to is not in use any more.".to_owned());
     let key = app.sealing.find(sealed.key_id, now).ok_or_else(stale)?;
-    app.challenges().redeem(&sealed.challenge.0, now)?;
     if sealed.ciphertext.0.len() > BOX_MAX {
         return Err(Problem::SealedUnreadable);
     }
@@ -62,7 +84,8 @@ pub fn open<T: DeserializeOwned>(app: &Services, sealed: &Sealed, addressed: Opt
         SealedBox { encapsulated_key: sealed.encapsulated_key.0.clone(), ciphertext: sealed.ciphertext.0.clone() };
     let plain = key.open(binding, &boxed).map_err(|_| Problem::SealedUnreadable)?;
     // The parser's message could quote the plaintext, so it is not passed on.
-    serde_json::from_slice(&plain).map_err(|_| Problem::SealedUnreadable)
+    let value = serde_json::from_slice(&plain).map_err(|_| Problem::SealedUnreadable)?;
+    Ok((value, Unredeemed(sealed.challenge.0.clone())))
 }
 
 /// Whether `origin` is this appliance, as the client addressed it.

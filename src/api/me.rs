@@ -109,25 +109,33 @@ async fn change_password(
     let change: PasswordChange = credential::open(&app, &request.sealed, addressed)?;
     let (account, keys) = (member.account.id, std::sync::Arc::clone(member.workspace.keys()));
     let stored = member.workspace.read(move |database| accounts::credential_of(database, &keys, account)).await?;
-    let stored = stored.ok_or(Problem::Unauthenticated)?;
+    let (stored, mark) = stored.ok_or(Problem::Unauthenticated)?;
 
     let workspace_name = views::workspace_ref(&app, member.workspace.id()).await?.name;
     let attempt = Attempt::admit(&app, &workspace_name, &member.account.user_name)?;
-    let matches = app.hasher.verify(change.current_password, stored.password_hash).await?;
+    let place = app.hasher.reserve()?;
+    let matches = app.hasher.verify(place, change.current_password, stored.password_hash).await?;
     attempt.settle(if matches { Try::Proven } else { Try::Wrong });
+    let now = app.clock.now();
+    let event = |outcome| member.caller.event("account.password", format!("account:{account}"), outcome);
     if !matches {
+        let event = event(Outcome::Refused);
+        member.workspace.write(move |write| write.audit(&event, now)).await?;
         return Err(Problem::CurrentPasswordWrong);
     }
-    let hints = [member.account.user_name.as_str(), member.account.display_name.as_str()];
+    let hints = [member.account.user_name.as_str(), member.account.display_name.as_str(), workspace_name.as_str()];
     password::check_strength(&change.new_password, &hints)?;
     let hash = app.hasher.hash(change.new_password).await?;
-    let (keep, now) = (member.session.id, app.clock.now());
-    let event = member.caller.event("account.password", format!("account:{account}"), Outcome::Allowed);
+    let (keep, event) = (member.session.id, event(Outcome::Allowed));
     let write = move |write: &Write<'_>| {
+        // An admin may have set another one while the hashes were computed.
+        if !accounts::still_has(write.sql(), account, &mark)? {
+            return Ok(false);
+        }
         accounts::set_password(write, account, &hash, now)?;
         sessions::delete_of_account(write, account, Some(keep))?;
-        write.audit(&event, now)
+        write.audit(&event, now)?;
+        Ok(true)
     };
-    member.workspace.write(write).await?;
-    Ok(StatusCode::NO_CONTENT)
+    if member.workspace.write(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::CurrentPasswordWrong) }
 }

@@ -28,6 +28,7 @@ mod extract;
 mod me;
 mod principal;
 pub mod services;
+mod session;
 mod sign_in;
 mod system;
 #[cfg(feature = "test-hooks")]
@@ -53,6 +54,7 @@ fn table() -> OpenApiRouter<App> {
     let v1 = OpenApiRouter::new()
         .merge(system::public_routes())
         .merge(sign_in::routes())
+        .merge(session::routes())
         .merge(me::routes())
         .merge(of_a_workspace())
         .nest("/system", of_the_system);

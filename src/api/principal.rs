@@ -25,7 +25,7 @@ use crate::platform::store::registry;
 use crate::platform::store::sessions::{self, Session};
 use crate::platform::store::workspace::Workspace;
 use crate::platform::token;
-use crate::values::id::WorkspaceId;
+use crate::values::id::{AccountId, WorkspaceId};
 
 /// Who acts, as the audit will say.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +44,9 @@ impl Caller {
     }
 
     /// An account that proved its password, at the other end of this connection.
-    pub const fn account(id: crate::values::id::AccountId, peer: Peer) -> Self {
-        Self { actor: Actor::Account(id), strength: Strength::Password, address: address_of(peer) }
+    pub fn account(id: AccountId, workspace: WorkspaceId, peer: Peer) -> Self {
+        let actor = if workspace == WorkspaceId::SYSTEM { Actor::Operator(id) } else { Actor::Account(id) };
+        Self { actor, strength: Strength::Password, address: address_of(peer) }
     }
 
     /// Whether it is root on the host, where nothing travels over a network.
@@ -100,15 +101,7 @@ impl FromRequestParts<App> for Member {
             (Some(session), Some(account))
                 if session.account == account.id && account.status == AccountStatus::Active =>
             {
-                let caller = Caller {
-                    actor: if signed_by == WorkspaceId::SYSTEM {
-                        Actor::Operator(account.id)
-                    } else {
-                        Actor::Account(account.id)
-                    },
-                    strength: Strength::Password,
-                    address: address_of(peer),
-                };
+                let caller = Caller::account(account.id, signed_by, peer);
                 Ok(Self { workspace, account, session, audience, caller })
             }
             _ => Err(Problem::Unauthenticated),

@@ -7,15 +7,17 @@
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use rand_core::{CryptoRng, Rng};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
+use crate::platform::clock::Clock;
 use crate::platform::entropy;
 use crate::values::secret::SecretText;
 
@@ -101,20 +103,27 @@ type Task = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub struct Hasher {
     queue: SyncSender<Task>,
+    places: Arc<Semaphore>,
     cost: Cost,
     decoy: Arc<str>,
+    decoy_time: Duration,
 }
+
+/// A place at the hashing threads, taken before anything is spent on a request.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held, and given back when it is dropped")] OwnedSemaphorePermit);
 
 impl Hasher {
     /// Starts `threads` threads. `cost` is raised to the floor.
-    pub fn start(threads: usize, cost: Cost) -> Result<Self, PasswordError> {
+    pub fn start(threads: usize, cost: Cost, clock: &Clock) -> Result<Self, PasswordError> {
         let cost = Cost {
             memory_kib: cost.memory_kib.max(Cost::FLOOR.memory_kib),
             passes: cost.passes.max(Cost::FLOOR.passes),
         };
         let (queue, tasks) = mpsc::sync_channel::<Task>(QUEUE);
         let tasks = Arc::new(Mutex::new(tasks));
-        for _ in 0..threads.max(1) {
+        let threads = threads.max(1);
+        for _ in 0..threads {
             let tasks = Arc::clone(&tasks);
             let run = move || {
                 loop {
@@ -127,8 +136,24 @@ impl Hasher {
             };
             thread::Builder::new().name("argon2".to_owned()).spawn(run).map_err(|_| PasswordError::Unusable)?;
         }
+        let started = clock.instant();
         let decoy = hash(&random_password(&mut entropy::system()), cost)?.into();
-        Ok(Self { queue, cost, decoy })
+        let decoy_time = clock.instant().duration_since(started);
+        let places = Arc::new(Semaphore::new(threads + QUEUE));
+        Ok(Self { queue, places, cost, decoy, decoy_time })
+    }
+
+    /// Takes a place for one hash, or says that all are taken.
+    pub fn reserve(&self) -> Result<Place, PasswordError> {
+        Arc::clone(&self.places).try_acquire_owned().map(Place).map_err(|_| PasswordError::Busy)
+    }
+
+    /// How long from `elapsed` on a refused sign-in waits with its answer: to the next multiple of twice the time of a
+    /// decoy. So neither a hash of an older, lower cost nor a file that had to be opened shows in the time.
+    pub fn until_refusal(&self, elapsed: Duration) -> Duration {
+        let step = (self.decoy_time * 2).max(Duration::from_millis(1));
+        let steps = elapsed.as_nanos() / step.as_nanos() + 1;
+        (step * u32::try_from(steps).unwrap_or(u32::MAX)).saturating_sub(elapsed)
     }
 
     /// One thread for each core but one, at least one.
@@ -143,13 +168,13 @@ impl Hasher {
 
     /// Hashes a new password; the answer is a PHC string.
     pub async fn hash(&self, password: SecretText) -> Result<String, PasswordError> {
-        let cost = self.cost;
-        self.run(move || hash(&password, cost)).await?
+        let (place, cost) = (self.reserve()?, self.cost);
+        self.run(place, move || hash(&password, cost)).await?
     }
 
     /// Whether `password` fits `phc`.
-    pub async fn verify(&self, password: SecretText, phc: String) -> Result<bool, PasswordError> {
-        self.run(move || verify(&password, &phc)).await?
+    pub async fn verify(&self, place: Place, password: SecretText, phc: String) -> Result<bool, PasswordError> {
+        self.run(place, move || verify(&password, &phc)).await?
     }
 
     /// Whether a stored hash is cheaper than what is configured now, so that it should be replaced at this sign-in.
@@ -158,9 +183,19 @@ impl Hasher {
         !phc.starts_with(&wanted)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
         let (answer, answered) = oneshot::channel();
-        let task = Box::new(move || drop(answer.send(work())));
+        let task = Box::new(move || {
+            // Who hung up while waiting costs nothing more.
+            if !answer.is_closed() {
+                drop(answer.send(work()));
+            }
+            drop(place);
+        });
         self.queue.try_send(task).map_err(|_| PasswordError::Busy)?;
         answered.await.map_err(|_| PasswordError::Busy)
     }
@@ -183,7 +218,7 @@ fn verify(password: &SecretText, phc: &str) -> Result<bool, PasswordError> {
     Ok(Argon2::default().verify_password(bytes(password).as_bytes(), &parsed).is_ok())
 }
 
-/// A password for somebody to be told once: 25 characters of an alphabet without look-alikes, 120 bits.
+/// A password for somebody to be told once: 24 characters of an alphabet without look-alikes (120 bits), in groups.
 pub fn random_password(rng: &mut impl CryptoRng) -> SecretText {
     const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789A";
     let mut bytes = [0; 24];
@@ -220,6 +255,27 @@ mod tests {
         check(&"é".repeat(600), "too long");
         assert_eq!(check_strength(&secret("quiet harbour lantern moss"), &[]), Ok(()));
         assert_eq!(check_strength(&random_password(&mut entropy::system()), &[]), Ok(()));
+    }
+
+    #[test]
+    fn refusals_come_at_multiples_of_two_decoys_whatever_was_computed() {
+        let mut hasher = Hasher::start(1, Cost::FLOOR, &Clock::system()).unwrap();
+        hasher.decoy_time = Duration::from_millis(50);
+        let answered_at =
+            |elapsed: u64| Duration::from_millis(elapsed) + hasher.until_refusal(Duration::from_millis(elapsed));
+        for elapsed in [0, 10, 55, 99] {
+            assert_eq!(answered_at(elapsed), Duration::from_millis(100), "{elapsed}");
+        }
+        assert_eq!(answered_at(100), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn places_are_bounded_and_come_back() {
+        let hasher = Hasher::start(2, Cost::FLOOR, &Clock::system()).unwrap();
+        let taken: Vec<_> = (0..2 + QUEUE).map(|_| hasher.reserve().unwrap()).collect();
+        assert!(matches!(hasher.reserve(), Err(PasswordError::Busy)));
+        drop(taken);
+        assert!(hasher.reserve().is_ok());
     }
 
     #[test]

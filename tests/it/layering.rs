@@ -110,8 +110,8 @@ fn names_forbidden(path: &str, text: &str) -> Vec<Finding> {
                 "StatusCode::TOO_MANY",
                 "StatusCode::SERVICE",
             ],
-            &["api/error.rs", "platform/https", "cli/client.rs"],
-            "failure status codes live in api/error.rs",
+            &["api/error/", "platform/https", "cli/client.rs"],
+            "failure status codes live in api/error",
         ),
     ];
     let mut findings = Vec::new();

@@ -79,3 +79,41 @@ fn wrong_tries_lock_the_name_for_a_while_whether_or_not_it_exists() {
     appliance.advance(Duration::from_secs(3));
     appliance.sign_in("demo", "ada", &password);
 }
+
+#[test]
+fn a_password_reset_wins_over_sign_ins_that_are_under_way() {
+    let appliance = Appliance::claimed();
+    let old = appliance.account("demo", "ada", "user");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Until the old password is refused.
+                while appliance.try_sign_in("demo", "ada", &old).status == 201 {}
+            });
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        appliance.cli_ok(&["account", "password", "--workspace", "demo", "ada"]);
+    });
+    let left = appliance.cli_json(&["session", "list", "--workspace", "demo", "ada"]);
+    assert_eq!(left["sessions"], json!([]), "sessions of the old password outlived the reset");
+}
+
+#[test]
+fn changes_of_one_account_at_the_same_moment_do_not_undo_each_other() {
+    let appliance = Appliance::claimed();
+    appliance.account("demo", "ada", "user");
+    let accounts = format!("/api/v1/system/workspaces/{}/accounts", appliance.workspace_id("demo"));
+    let id = appliance.admin("GET", &format!("{accounts}?user_name=ada"), None).json()["accounts"][0]["id"].clone();
+    let (appliance, path) = (&appliance, &format!("{accounts}/{}", id.as_str().unwrap()));
+    for round in 0..40 {
+        let (from, to) = if round % 2 == 0 { ("user", "power_user") } else { ("power_user", "user") };
+        assert_eq!(appliance.admin("GET", path, None).json()["role"], from);
+        std::thread::scope(|scope| {
+            scope.spawn(|| appliance.admin("PATCH", path, Some(&json!({ "role": to }))));
+            let name = format!("Ada {round}");
+            scope.spawn(move || appliance.admin("PATCH", path, Some(&json!({ "display_name": name }))));
+        });
+        let after = appliance.admin("GET", path, None).json();
+        assert_eq!((&after["role"], &after["display_name"]), (&json!(to), &json!(format!("Ada {round}"))));
+    }
+}

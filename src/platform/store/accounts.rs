@@ -100,12 +100,23 @@ pub fn count_active(database: &Connection, role: Role) -> rusqlite::Result<u64> 
     database.query_row(sql, params![role.as_str()], |row| row.get(0))
 }
 
+/// Which password an account had when it was read; it is another one after every change.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CredentialMark(Vec<u8>);
+
+/// Whether an account still has the password that was read with `mark`.
+pub fn still_has(database: &Connection, id: AccountId, mark: &CredentialMark) -> rusqlite::Result<bool> {
+    let sql = "SELECT password_hash FROM accounts WHERE id = ?1";
+    let sealed: Option<Vec<u8>> = database.query_row(sql, params![id.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(sealed.as_ref() == Some(&mark.0))
+}
+
 /// Account and opened password hash of a user name, for a sign-in.
 pub fn credential(
     database: &Connection,
     keys: &WorkspaceKeys,
     name: &UserName,
-) -> rusqlite::Result<Option<StoredAccount>> {
+) -> rusqlite::Result<Option<(StoredAccount, CredentialMark)>> {
     stored(database, keys, "user_name", name.as_str())
 }
 
@@ -114,7 +125,7 @@ pub fn credential_of(
     database: &Connection,
     keys: &WorkspaceKeys,
     id: AccountId,
-) -> rusqlite::Result<Option<StoredAccount>> {
+) -> rusqlite::Result<Option<(StoredAccount, CredentialMark)>> {
     stored(database, keys, "id", *id.as_bytes())
 }
 
@@ -123,7 +134,7 @@ fn stored(
     keys: &WorkspaceKeys,
     column: &str,
     value: impl rusqlite::ToSql,
-) -> rusqlite::Result<Option<StoredAccount>> {
+) -> rusqlite::Result<Option<(StoredAccount, CredentialMark)>> {
     let sql = format!("SELECT id, role, status, password_hash FROM accounts WHERE {column} = ?1");
     let read = |row: &Row<'_>| {
         let id = id(row, "id").map(AccountId::from_bytes)?;
@@ -131,7 +142,8 @@ fn stored(
         let opened = keys.open_field("accounts", "password_hash", id.as_bytes(), &sealed);
         let opened = opened.map_err(|_| BadColumn("password_hash"))?;
         let password_hash = String::from_utf8(opened.to_vec()).map_err(|_| BadColumn("password_hash"))?;
-        Ok(StoredAccount { id, role: role(row, "role")?, status: status(row)?, password_hash })
+        let account = StoredAccount { id, role: role(row, "role")?, status: status(row)?, password_hash };
+        Ok((account, CredentialMark(sealed)))
     };
     database.query_row(&sql, params![value], read).optional()
 }

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! From what went wrong inside to what a caller is told. The log line is written here, once.
+
+use crate::api::error::Problem;
+use crate::core::audit::MalformedRecord;
+use crate::core::auth::challenge::ChallengeError;
+use crate::platform::password::PasswordError;
+use crate::platform::store::error::StoreError;
+use crate::platform::trust::TrustError;
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy { .. } => Self::Busy,
+            StoreError::SealedKey { .. }
+            | StoreError::WrongKey { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::RolledBack { .. } => {
+                tracing::error!(store.state = error.state(), error = %error, "a workspace cannot be used");
+                Self::WorkspaceUnavailable(error.state())
+            }
+            _ => {
+                tracing::error!(error = %error, "the store failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Unusable => {
+                tracing::error!(error = %error, "a password hash cannot be used");
+                Self::Internal
+            }
+            refused => Self::PasswordRefused(refused.to_string()),
+        }
+    }
+}
+
+impl From<ChallengeError> for Problem {
+    fn from(error: ChallengeError) -> Self {
+        match error {
+            ChallengeError::Full => Self::Busy,
+            ChallengeError::Stale | ChallengeError::Used => Self::ChallengeStale(error.to_string()),
+        }
+    }
+}
+
+impl From<TrustError> for Problem {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Store(error) => error.into(),
+            TrustError::Pki(error) => {
+                tracing::error!(error = %error, "certificates failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<MalformedRecord> for Problem {
+    fn from(error: MalformedRecord) -> Self {
+        tracing::error!(error = %error, "the audit log holds a malformed record: run `conclave audit verify`");
+        Self::Internal
+    }
+}
