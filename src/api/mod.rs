@@ -2,7 +2,7 @@
 //! The REST API, all of its routes on this page.
 //!
 //! A handler extracts, decides (in `core`), runs one transaction, answers. The same router serves TLS and the admin
-//! socket; who asks is decided in [`principal`]. Knows no other service.
+//! socket; who asks is decided in `principal`. Knows no other service.
 
 use std::sync::Arc;
 

@@ -60,6 +60,13 @@ impl Layout {
         }
     }
 
+    /// Whether there is a database already.
+    pub fn has_databases(&self) -> Result<bool, StoreError> {
+        let workspaces = self.root.join("workspaces");
+        let mut entries = fs::read_dir(&workspaces).map_err(StoreError::io(&workspaces, "list"))?;
+        Ok(self.database(WorkspaceId::SYSTEM).exists() || entries.next().is_some())
+    }
+
     /// The anchor file.
     pub fn anchor(&self) -> PathBuf {
         self.root.join("anchor")

@@ -128,7 +128,9 @@ impl Keyring {
                 ids.extend(id.parse::<WorkspaceId>());
             }
         }
-        let master = files::master_key(&layout, ids.is_empty())?;
+        // Files that some master key wrapped or sealed must not meet a new one.
+        let first_start = ids.is_empty() && !layout.has_databases()?;
+        let master = files::master_key(&layout, first_start)?;
         let mut ring = Self { layout, master, open: RwLock::default(), sealed: HashMap::new() };
         for id in ids {
             match ring.unwrap_file(id) {

@@ -88,7 +88,7 @@ pub fn set_setting(write: &Write<'_>, key: &str, value: &str) -> rusqlite::Resul
 
 /// A certificate chain with its private key.
 pub struct StoredCertificate {
-    /// DER certificates, leaf first, each framed by a u32 length.
+    /// DER certificates, leaf first, one behind the other.
     pub chain: Vec<u8>,
     /// PKCS #8.
     pub key: Zeroizing<Vec<u8>>,
