@@ -10,15 +10,20 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
 
+mod accounts;
 mod bad_input;
+mod cli;
 mod config;
 mod console;
+mod credentials;
+mod demo;
 mod docs;
 mod exit_codes;
 mod harness;
 mod https;
 mod layering;
 mod pki;
+mod roles;
 mod sign_in;
 mod tokens;
 mod trust;

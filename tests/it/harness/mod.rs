@@ -121,9 +121,13 @@ impl Appliance {
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
-        let mut child = self.child.take().unwrap();
-        signal(child.id(), "TERM");
-        wait(&mut child)
+        signal(self.pid(), "TERM");
+        self.ended()
+    }
+
+    /// Waits for the end that something else brings about.
+    pub fn ended(&mut self) -> ExitStatus {
+        wait(&mut self.child.take().unwrap())
     }
 
     /// Runs the command line against this appliance.
