@@ -169,7 +169,7 @@ fn a_master_key_that_cannot_be_used_is_refused_before_anything_is_made() {
     // Root reads everything; whoever is not root is refused what it may not read.
     if !rustix::process::geteuid().is_root() {
         fs::write(&key, [7; 32]).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
         place.refused(&line, &["master_key_file", file, "cannot be read", "name another file"]);
     }
     assert!(!place.data().exists());

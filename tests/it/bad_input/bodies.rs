@@ -125,6 +125,40 @@ fn a_body_is_one_json_value_of_the_right_shape() {
 }
 
 #[test]
+fn one_wrong_thing_in_a_good_body_is_enough() {
+    let appliance = talkative();
+    let path = format!("/api/v1/system/workspaces/{}/accounts", appliance.workspace_id("demo"));
+    let create = |body: &str| Connection::unix(&appliance.admin_socket()).raw("POST", &path, &[JSON], body.as_bytes());
+    let good = r#"{"user_name":"ada","display_name":"Ada","role":"user"}"#;
+    for (what, from, to) in [
+        ("an unknown field", "{", r#"{"h0st1le":1,"#),
+        ("a field nobody may set", "{", r#"{"id":"0192f0c1-8f6e-4c55-9d3b-2f6a1f0e7a11","#),
+        ("the same field twice", "{", r#"{"role":"user","#),
+        ("the same field twice, once empty", "{", r#"{"role":null,"#),
+        ("the same field twice, once escaped", "{", r#"{"r\u006fle":"admin","#),
+        ("a field of another case", r#""role""#, r#""Role""#),
+        ("a role that is none", r#""role":"user""#, r#""role":"h0st1le""#),
+        ("a list of roles", r#""role":"user""#, r#""role":["user"]"#),
+        ("a role in capitals", r#""role":"user""#, r#""role":"USER""#),
+        ("a number for a name", r#""Ada""#, "7"),
+        ("nothing for a name", r#""Ada""#, "null"),
+        ("a list of names", r#""Ada""#, r#"["Ada"]"#),
+        ("NUL in a name", "Ada", "Ada\\u0000"),
+        ("no name", r#""display_name":"Ada","#, ""),
+        ("something behind it", "}", "} h0st1le"),
+        ("another value behind it", "}", "}{}"),
+        ("a last comma", "}", ",}"),
+        ("an array around it", good, r#"["ada","Ada","user"]"#),
+        ("a string around it", good, r#""{}""#),
+    ] {
+        is_problem(what, &create(&good.replacen(from, to, 1)), 400, "invalid-body");
+    }
+    let answer = create(good);
+    assert_eq!(answer.status, 201, "and the good one is good: {}", answer.text());
+    unharmed(&appliance);
+}
+
+#[test]
 fn a_body_is_declared_as_json() {
     let appliance = talkative();
     let body = br#"{"carrier":"token"}"#;

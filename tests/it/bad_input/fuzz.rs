@@ -62,7 +62,7 @@ impl Dice {
     /// Something of the schema's shape.
     fn instance(&mut self, schema: &Value, document: &Value) -> Value {
         if let Some(name) = schema["$ref"].as_str() {
-            return self.instance(&document[&"components"]["schemas"][name.rsplit('/').next().unwrap()], document);
+            return self.instance(&document["components"]["schemas"][name.rsplit('/').next().unwrap()], document);
         }
         if let Some(choices) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
             let choice = self.pick(choices);
@@ -78,8 +78,7 @@ impl Dice {
         match kind.as_str() {
             Some("object") => {
                 let fields = schema["properties"].as_object().cloned().unwrap_or_default();
-                let some = fields.iter().filter(|_| self.roll(8) > 0).map(|(name, field)| (name, field));
-                let some: Vec<_> = some.collect();
+                let some: Vec<_> = fields.iter().filter(|_| self.roll(8) > 0).collect();
                 some.into_iter()
                     .map(|(name, field)| (name.clone(), self.instance(field, document)))
                     .collect::<Map<_, _>>()
