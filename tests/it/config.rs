@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::harness::{Appliance, BINARY, repository, wait};
+use crate::harness::{Appliance, BINARY, repository, tool, wait};
 
 /// Runs to the end, which a refusal must come to by itself.
 pub fn run(arguments: &[&str]) -> Output {
@@ -82,6 +82,17 @@ impl Place {
             assert!(!error.contains("panicked"), "{error}");
             assert_eq!(self.listing(), before, "{command:?} {lines}: something was made");
         }
+    }
+
+    /// `conclave config check` as a user who may look into the directory and read nothing private.
+    fn check_as_nobody(&self, lines: &str) -> Output {
+        let file = self.write(lines);
+        let binary = self.path("conclave");
+        fs::copy(BINARY, &binary).unwrap();
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = tool("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&binary);
+        command.arg("--config").arg(&file).args(["config", "check"]).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Everything below the directory.
@@ -166,11 +177,17 @@ fn a_master_key_that_cannot_be_used_is_refused_before_anything_is_made() {
     fs::remove_file(&key).unwrap();
     let below = format!("master_key_file = {:?}", place.path("conclave.toml").join("key"));
     place.refused(&below, &["master_key_file", "cannot be looked at", "name another one"]);
-    // Root reads everything; whoever is not root is refused what it may not read.
-    if !rustix::process::geteuid().is_root() {
-        fs::write(&key, [7; 32]).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
-        place.refused(&line, &["master_key_file", file, "cannot be read", "name another file"]);
+    // Root reads everything; somebody else is refused what it may not read.
+    fs::write(&key, [7; 32]).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
+    let expected = ["master_key_file", file, "cannot be read", "Permission denied", "name another file"];
+    if rustix::process::geteuid().is_root() {
+        let output = place.check_as_nobody(&line);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{error}");
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    } else {
+        place.refused(&line, &expected);
     }
     assert!(!place.data().exists());
 }
