@@ -13,6 +13,9 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Busy { .. } => Self::Busy,
             StoreError::SealedKey { .. }
+            | StoreError::Sealed { .. }
+            | StoreError::Malformed { .. }
+            | StoreError::Exposed { .. }
             | StoreError::WrongKey { .. }
             | StoreError::Foreign { .. }
             | StoreError::Damaged { .. }

@@ -5,13 +5,14 @@
 //! nothing is written, not even a checkpoint.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use crate::platform::store::error::{StoreError, from_sqlite};
+use crate::platform::store::files;
 use crate::values::id::WorkspaceId;
 use crate::values::secret::Key256;
 
@@ -48,6 +49,38 @@ pub enum Check {
 
 /// Opens a connection to an existing file and checks it. Writes nothing.
 pub fn open(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check) -> Result<Connection, StoreError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let reason = "is missing: restore it from a backup".to_owned();
+            return Err(StoreError::Malformed { path: path.to_owned(), reason });
+        }
+        Err(error) => return Err(StoreError::io(path, "look at")(error)),
+        // SQLite takes an empty file for a new database, whatever the key.
+        Ok(metadata) if metadata.len() == 0 => {
+            return Err(StoreError::Damaged { path: path.to_owned(), detail: "0 bytes".to_owned() });
+        }
+        Ok(_) => {}
+    }
+    let had_log = beside(path, "wal").exists();
+    let opened = open_existing(path, key, workspace, check);
+    if opened.is_err() && !had_log {
+        // SQLite made them for looking inside; they hold nothing, and a refused file is left as it was.
+        for empty in [beside(path, "wal"), beside(path, "shm")] {
+            drop(fs::remove_file(empty));
+        }
+    }
+    opened
+}
+
+/// The file that SQLite keeps beside a database: its write-ahead log (`wal`) or the log's index (`shm`).
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-");
+    name.push(what);
+    name.into()
+}
+
+fn open_existing(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check) -> Result<Connection, StoreError> {
     let connection = connect(path, key, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error| from_sqlite(path, error);
     // Closing the last connection would checkpoint; not before the file is known to be sound.
@@ -70,8 +103,27 @@ pub fn open(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check) -> 
     Ok(connection)
 }
 
-/// Makes a new file for `workspace`, with its schema, durably.
+/// Makes a new file for `workspace`, with its schema, durably. Under its name it appears whole or not at all, so a
+/// file without a schema is never one that a crash left behind.
 pub fn create(path: &Path, key: &Key256, workspace: WorkspaceId) -> Result<Connection, StoreError> {
+    let unfinished = path.with_extension("new");
+    for left_behind in [unfinished.clone(), beside(&unfinished, "wal"), beside(&unfinished, "shm")] {
+        match fs::remove_file(&left_behind) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io(&left_behind, "remove")(error));
+            }
+            _ => {}
+        }
+    }
+    // The last connection to close moves the log into the file and removes it.
+    drop(create_unfinished(&unfinished, key, workspace)?);
+    fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished, "sync"))?;
+    fs::rename(&unfinished, path).map_err(StoreError::io(path, "put in place"))?;
+    files::sync_directory(path.parent().unwrap_or(path))?;
+    connect(path, key, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn create_unfinished(path: &Path, key: &Key256, workspace: WorkspaceId) -> Result<Connection, StoreError> {
     let mut connection = connect(path, key, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))

@@ -55,6 +55,12 @@ pub enum StoreError {
         /// Which key.
         purpose: &'static str,
     },
+    /// The keys of a workspace did not open when the appliance started.
+    #[error("{reason}")]
+    Sealed {
+        /// Which file, what is wrong with it, and the way out.
+        reason: String,
+    },
     /// A database does not open with its key.
     #[error(
         "{path}: does not open with this workspace's key: it is the file of another workspace, or its beginning was changed. Restore it from a backup",
@@ -95,9 +101,9 @@ pub enum StoreError {
         /// The newest this release knows.
         supported: u32,
     },
-    /// The file is older than its anchor: somebody put an old copy back.
+    /// The file and the anchor do not belong together: somebody put an old copy of one of them back.
     #[error(
-        "{path}: is older than the anchor says (rolled-back): it opens read-only until an operator confirms with `conclave workspace accept-rollback`",
+        "{path}: does not agree with the anchor, so one of them is an older copy (rolled-back): it opens read-only until an operator puts the right one back or confirms with `conclave workspace accept-rollback`",
         path = path.display()
     )]
     RolledBack {
@@ -138,7 +144,7 @@ impl StoreError {
     /// The state this puts a workspace in, as the API and the CLI name it.
     pub const fn state(&self) -> &'static str {
         match self {
-            Self::SealedKey { .. } => "sealed",
+            Self::SealedKey { .. } | Self::Sealed { .. } => "sealed",
             Self::WrongKey { .. } | Self::Foreign { .. } => "swapped",
             Self::Damaged { .. } => "damaged",
             Self::NewerSchema { .. } => "newer-schema",

@@ -84,6 +84,10 @@ impl Store {
         let anchor = Arc::new(Anchor::load(layout.anchor(), identity.public())?);
         let system = if path.exists() {
             Workspace::open(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor), Check::Everything)?
+        } else if layout.anchor().exists() || keyring.count() > 1 {
+            // A first start that was cut off has neither.
+            let reason = "is missing, and there are files that belong to it: restore it from a backup".to_owned();
+            return Err(StoreError::Malformed { path, reason });
         } else {
             Workspace::create(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor))?
         };
@@ -167,11 +171,11 @@ impl Store {
     }
 
     fn sealed(&self, id: WorkspaceId) -> StoreError {
-        let path = self.layout.key_file(id);
-        match self.keyring.sealed(id) {
-            Some(error) => StoreError::Malformed { path, reason: error.to_string() },
-            None => StoreError::SealedKey { path, purpose: "file" },
-        }
+        let missing = || {
+            let path = self.layout.key_file(id);
+            format!("{}: is missing, so the workspace does not open: restore it from a backup", path.display())
+        };
+        StoreError::Sealed { reason: self.keyring.sealed(id).map_or_else(missing, ToString::to_string) }
     }
 
     /// Makes the keys and the file of a new workspace. It exists once the caller has put it into the registry.
@@ -193,9 +197,6 @@ impl Store {
 
     /// The state of a workspace, as the API and the CLI name it, with the reason when it is not `open`.
     pub async fn state_of(&self, id: WorkspaceId) -> (&'static str, Option<String>) {
-        if self.keyring.sealed(id).is_some() {
-            return ("sealed", Some(self.sealed(id).to_string()));
-        }
         match self.workspace(id).await {
             Ok(workspace) if workspace.state() == "open" => ("open", None),
             Ok(workspace) => {
