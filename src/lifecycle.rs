@@ -32,6 +32,7 @@ use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
 use crate::platform::trust::{Trust, TrustError};
 use crate::platform::{sys, telemetry};
+use crate::values::id::WorkspaceId;
 
 /// How often the anchor follows the audit chains. What a crash loses of it is noticed by nobody: a file may be newer.
 const ANCHOR_EVERY: Duration = Duration::from_secs(10);
@@ -108,6 +109,10 @@ where
     }
     sys::create_private_files();
     let store = Store::open(config.layout.clone(), config.store)?;
+    if store.system().state() != "open" {
+        let error = StoreError::RolledBack { path: config.layout.database(WorkspaceId::SYSTEM) };
+        tracing::error!(store.state = store.system().state(), error = %error, "the appliance is read-only");
+    }
     let listeners = https::bind(&config.listen)?;
     let admin = bind_admin(&config.admin_socket)?;
     let clock = Clock::system();

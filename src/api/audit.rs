@@ -70,7 +70,7 @@ async fn verify(State(app): State<App>, admin: Administration) -> Result<axum::J
     let workspace = &admin.workspace;
     let mut verifier = ChainVerifier::new(workspace.id());
     let mut problem = (workspace.state() != "open")
-        .then(|| format!("the file is {}: it is older than its anchor", workspace.state()));
+        .then(|| format!("the file is {}: it does not agree with the anchor", workspace.state()));
     loop {
         let after = verifier.head().sequence;
         let batch = workspace.read(move |database| audit_log::page(database, after, BATCH)).await?;

@@ -88,10 +88,14 @@ impl Trust {
     /// Renews what is due and keeps everything new. Cheap when nothing is.
     pub async fn renew(&self, store: &Store) -> Result<(), TrustError> {
         self.note(self.certificates.renew_due(self.clock.now())?);
+        if store.system().state() != "open" {
+            // Presented all the same; kept when the file may be written again.
+            return Ok(());
+        }
         let mut renewed = std::mem::take(&mut *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner));
         // A bootstrap certificate is made anew at every start.
         renewed.retain(|_| self.certificates.authority().is_some());
-        if renewed.is_empty() || store.system().state() != "open" {
+        if renewed.is_empty() {
             return Ok(());
         }
         for leaf in &renewed {

@@ -16,11 +16,14 @@ use crate::core::keys::frame::Framed;
 use crate::core::keys::identity::{Identity, PublicIdentity};
 use crate::platform::store::audit_log;
 use crate::platform::store::error::{StoreError, from_sqlite};
-use crate::platform::store::files;
+use crate::platform::store::{files, registry};
 use crate::values::id::WorkspaceId;
 use crate::values::time::Timestamp;
 
 const FORMAT: &str = "conclave-anchor-1";
+
+/// Key of the setting in `system.db` that holds the anchor's counter.
+pub(super) const COUNTER_SETTING: &str = "anchor.counter";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +68,9 @@ impl Anchor {
         }
         let malformed = |reason: &str| StoreError::Malformed {
             path: path.clone(),
-            reason: format!("{reason}: restore it from the backup of the same day as the databases"),
+            reason: format!(
+                "{reason}: restore it from the backup of the same day as the databases; when there is none, move it away, look at every workspace's audit, and confirm with `conclave workspace accept-rollback system`"
+            ),
         };
         let bytes = files::read_private(&path)?;
         let file: AnchorFile =
@@ -93,11 +98,22 @@ impl Anchor {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a file is at least as new as its anchored head.
+    /// Whether a file is at least as new as its anchored head. `system.db` knows the counter too, so there an anchor
+    /// that is missing or older than the file is noticed as well.
     pub fn agrees(&self, workspace: WorkspaceId, database: &Connection, path: &Path) -> Result<bool, StoreError> {
+        let sql = |error| from_sqlite(path, error);
+        if workspace == WorkspaceId::SYSTEM && !self.is_in_step_with(stored_counter(database).map_err(sql)?) {
+            return Ok(false);
+        }
         let Some(anchored) = self.lock().anchored.get(&workspace).copied() else { return Ok(true) };
-        let hash = audit_log::hash_at(database, anchored.sequence).map_err(|error| from_sqlite(path, error))?;
+        let hash = audit_log::hash_at(database, anchored.sequence).map_err(sql)?;
         Ok(anchored == Head::EMPTY || hash == Some(anchored.hash))
+    }
+
+    /// Whether the file is the one that `system.db` knows of: the same counter, or one less after a crash in between.
+    pub fn is_in_step_with(&self, stored: u64) -> bool {
+        let counter = self.counter();
+        counter == stored || counter.saturating_add(1) == stored
     }
 
     /// Notes a committed head; it is written with the next [`Anchor::write`].
@@ -110,11 +126,10 @@ impl Anchor {
         self.lock().counter
     }
 
-    /// The counter of the next write, when there is something to write.
-    pub fn due(&self) -> Option<u64> {
+    /// Whether there is something to write.
+    pub fn is_due(&self) -> bool {
         let heads = self.lock();
-        let changed = heads.latest.iter().any(|(workspace, head)| heads.anchored.get(workspace) != Some(head));
-        changed.then(|| heads.counter.saturating_add(1))
+        heads.latest.iter().any(|(workspace, head)| heads.anchored.get(workspace) != Some(head))
     }
 
     /// Writes every known head under `counter`, signed.
@@ -147,6 +162,11 @@ impl Anchor {
         heads.counter = counter;
         Ok(())
     }
+}
+
+/// The counter that `system.db` knows, 0 before the first write.
+pub(super) fn stored_counter(database: &Connection) -> rusqlite::Result<u64> {
+    Ok(registry::setting(database, COUNTER_SETTING)?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 fn signed_bytes(counter: u64, heads: &BTreeMap<WorkspaceId, Head>) -> Vec<u8> {

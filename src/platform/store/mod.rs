@@ -16,7 +16,7 @@ use crate::platform::store::database::Check;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files::{DirectoryLock, Layout};
 use crate::platform::store::keyring::Keyring;
-use crate::platform::store::workspace::Workspace;
+use crate::platform::store::workspace::{Workspace, Write};
 use crate::values::id::WorkspaceId;
 
 pub mod accounts;
@@ -30,9 +30,6 @@ pub mod registry;
 mod row;
 pub mod sessions;
 pub mod workspace;
-
-/// Key of the setting that holds the anchor's counter.
-const ANCHOR_COUNTER: &str = "anchor.counter";
 
 /// How many workspaces may be open at once; each costs about five descriptors, a thread and a page cache.
 #[derive(Debug, Clone, Copy)]
@@ -167,7 +164,12 @@ impl Store {
         let anchor = Arc::clone(&self.anchor);
         let task = move || Workspace::open(id, &path, keys, anchor, check).map(Arc::new);
         let path = self.layout.database(id);
-        tokio::task::spawn_blocking(task).await.unwrap_or(Err(StoreError::Busy { path }))
+        let opened = tokio::task::spawn_blocking(task).await.unwrap_or(Err(StoreError::Busy { path: path.clone() }))?;
+        if opened.state() != "open" {
+            let error = StoreError::RolledBack { path };
+            tracing::error!(workspace.id = %id, store.state = opened.state(), error = %error, "a workspace is read-only");
+        }
+        Ok(opened)
     }
 
     fn sealed(&self, id: WorkspaceId) -> StoreError {
@@ -210,19 +212,25 @@ impl Store {
     /// Writes the anchor when a chain has grown since. The counter goes into `system.db` first, so that an anchor older
     /// than its database is noticed.
     pub async fn write_anchor(&self, clock: &Clock) -> Result<(), StoreError> {
-        let Some(counter) = self.anchor.due() else { return Ok(()) };
-        if self.system.state() == "open" {
-            self.system.write(move |write| registry::set_setting(write, ANCHOR_COUNTER, &counter.to_string())).await?;
+        if !self.anchor.is_due() {
+            return Ok(());
         }
+        let stored = self.system.read(anchor::stored_counter).await?;
+        let next = self.anchor.counter().saturating_add(1);
+        if self.system.state() != "open" {
+            // An anchor older than system.db stays as it is until the operator confirms: counting it up would hide it.
+            return if stored > next { Ok(()) } else { self.anchor.write(next, &self.identity, clock.now()) };
+        }
+        let counter = next.max(stored);
+        let setting =
+            move |write: &Write<'_>| registry::set_setting(write, anchor::COUNTER_SETTING, &counter.to_string());
+        self.system.write(setting).await?;
         self.anchor.write(counter, &self.identity, clock.now())
     }
 
-    /// Whether the anchor file is as new as `system.db` says (it may lag by the one write a crash cut off).
+    /// Whether the anchor file is the one `system.db` knows of (it may lag by the one write a crash cut off).
     pub async fn anchor_is_current(&self) -> Result<bool, StoreError> {
-        let stored = self.system.read(|database| registry::setting(database, ANCHOR_COUNTER)).await?;
-        let stored: u64 = stored.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let counter = self.anchor.counter();
-        Ok(counter == stored || counter.saturating_add(1) == stored)
+        Ok(self.anchor.is_in_step_with(self.system.read(anchor::stored_counter).await?))
     }
 
     /// Closes every workspace nobody uses, off the runtime's thread.
