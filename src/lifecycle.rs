@@ -123,6 +123,7 @@ where
     runtime.block_on(async {
         let signals = Signals::install()?;
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
+        store.report_orphans().await?;
         let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
 
         let mut server = Server::new(config.https);

@@ -104,12 +104,15 @@ impl Trust {
                 pki.not_after = %leaf.validity.not_after, "certificate renewed"
             );
         }
+        let again = renewed.clone();
         let write = move |write: &Write<'_>| {
             renewed
                 .iter()
                 .try_for_each(|leaf| registry::set_certificate(write, leaf.slot.as_str(), &stored_leaf(&leaf.parts)))
         };
-        Ok(store.system().write(write).await?)
+        // What could not be kept is presented all the same, and kept at the next try.
+        store.system().write(write).await.inspect_err(|_| self.note(again))?;
+        Ok(())
     }
 
     fn note(&self, mut renewed: Vec<Renewed>) {

@@ -20,6 +20,8 @@ impl From<StoreError> for Problem {
             | StoreError::Foreign { .. }
             | StoreError::Damaged { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::DiskFull { .. }
+            | StoreError::DiskFailing { .. }
             | StoreError::RolledBack { .. } => {
                 tracing::error!(store.state = error.state(), error = %error, "a workspace cannot be used");
                 Self::WorkspaceUnavailable(error.state())

@@ -116,9 +116,20 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// A unique value exists already.
-    #[error("there is one already: {0}")]
-    Duplicate(&'static str),
+    /// There is no room left.
+    #[error("{path}: the disk is full: free space, nothing that was acknowledged is lost", path = path.display())]
+    DiskFull {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The disk or the file system failed.
+    #[error("{path}: reading or writing failed: look at the disk and the system log, then restart the appliance", path = path.display())]
+    DiskFailing {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// SQLite refused.
     #[error("{path}: {source}", path = path.display())]
     Sql {
@@ -138,7 +149,7 @@ impl StoreError {
 
     /// Whether the connection that gave this must not be used again.
     pub const fn kills_connection(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::WrongKey { .. })
+        matches!(self, Self::Damaged { .. } | Self::WrongKey { .. } | Self::DiskFailing { .. })
     }
 
     /// The state this puts a workspace in, as the API and the CLI name it.
@@ -150,22 +161,23 @@ impl StoreError {
             Self::NewerSchema { .. } => "newer-schema",
             Self::RolledBack { .. } => "rolled-back",
             Self::Io { .. } | Self::Malformed { .. } | Self::Exposed { .. } => "unreadable",
-            Self::InUse { .. } | Self::Busy { .. } | Self::Duplicate(_) | Self::Sql { .. } => "failing",
+            Self::InUse { .. } | Self::Busy { .. } | Self::Sql { .. } => "failing",
+            Self::DiskFull { .. } => "disk-full",
+            Self::DiskFailing { .. } => "disk-failing",
         }
     }
 }
 
 /// Turns what SQLite says into what an operator can act on.
 pub fn from_sqlite(path: &Path, source: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
+    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, SystemIoFailure};
     let path = path.to_owned();
-    match &source {
-        rusqlite::Error::SqliteFailure(failure, _) if failure.code == NotADatabase => StoreError::WrongKey { path },
-        rusqlite::Error::SqliteFailure(failure, detail)
-            if matches!(failure.code, DatabaseCorrupt | SystemIoFailure) =>
-        {
-            StoreError::Damaged { path, detail: detail.clone().unwrap_or_else(|| failure.to_string()) }
-        }
+    let rusqlite::Error::SqliteFailure(failure, detail) = &source else { return StoreError::Sql { path, source } };
+    match failure.code {
+        NotADatabase => StoreError::WrongKey { path },
+        DatabaseCorrupt => StoreError::Damaged { path, detail: detail.clone().unwrap_or_else(|| failure.to_string()) },
+        DiskFull => StoreError::DiskFull { path },
+        SystemIoFailure => StoreError::DiskFailing { path, source },
         _ => StoreError::Sql { path, source },
     }
 }

@@ -153,6 +153,12 @@ impl Keyring {
         self.open.read().unwrap_or_else(PoisonError::into_inner).get(&workspace).cloned()
     }
 
+    /// The workspaces that have a key file, sealed or not.
+    pub fn ids(&self) -> Vec<WorkspaceId> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.keys().chain(self.sealed.keys()).copied().collect()
+    }
+
     /// How many workspaces have a key file, sealed or not.
     pub fn count(&self) -> usize {
         self.open.read().unwrap_or_else(PoisonError::into_inner).len() + self.sealed.len()

@@ -38,19 +38,31 @@ pub struct Limits {
     pub open_workspaces: usize,
 }
 
+/// A workspace is closed when it was unused for so many rounds of upkeep (a round is a minute).
+const IDLE_ROUNDS: u64 = 5;
+
 /// Opened at most once at a time, whoever asks first.
 type Slot = Arc<OnceCell<Arc<Workspace>>>;
 
 struct Open {
     slot: Slot,
     used: u64,
+    used_in: u64,
     checked: bool,
 }
 
+impl Open {
+    fn is_unused(&self) -> bool {
+        self.slot.get().is_some_and(|workspace| Arc::strong_count(workspace) == 1)
+    }
+}
+
+/// Which workspaces are open. `uses` counts look-ups, `rounds` calls of [`Store::close_idle`].
 #[derive(Default)]
 struct Lru {
     open: HashMap<WorkspaceId, Open>,
-    clock: u64,
+    uses: u64,
+    rounds: u64,
 }
 
 /// The appliance's files.
@@ -59,7 +71,7 @@ pub struct Store {
     keyring: Keyring,
     anchor: Arc<Anchor>,
     system: Arc<Workspace>,
-    identity: Identity,
+    identity: Arc<Identity>,
     limits: Limits,
     lru: Mutex<Lru>,
     _lock: DirectoryLock,
@@ -77,7 +89,7 @@ impl Store {
             None if path.exists() => return Err(sealed_system(&layout, &keyring)),
             None => keyring.create(WorkspaceId::SYSTEM)?,
         };
-        let identity = keys.identity().ok_or_else(|| sealed_system(&layout, &keyring))?;
+        let identity = Arc::new(keys.identity().ok_or_else(|| sealed_system(&layout, &keyring))?);
         let anchor = Arc::new(Anchor::load(layout.anchor(), identity.public())?);
         let system = if path.exists() {
             Workspace::open(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor), Check::Everything)?
@@ -98,7 +110,7 @@ impl Store {
     }
 
     /// The appliance's identity.
-    pub const fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
@@ -117,7 +129,11 @@ impl Store {
         if id == WorkspaceId::SYSTEM {
             return Ok(Arc::clone(&self.system));
         }
-        let (slot, check) = self.slot(id);
+        let (slot, check, evicted) = self.slot(id);
+        if evicted.is_some() {
+            // Closing waits for the disk; not on the runtime's thread.
+            tokio::task::spawn_blocking(move || drop(evicted));
+        }
         let opened = slot.get_or_try_init(|| self.open_workspace(id, check)).await.cloned();
         if opened.is_ok() {
             let mut lru = self.lru();
@@ -132,30 +148,25 @@ impl Store {
         self.lru.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The slot of a workspace, after making room: the one unused for longest is closed first.
-    fn slot(&self, id: WorkspaceId) -> (Slot, Check) {
+    /// The slot of a workspace, and what was unused for longest when there is no more room: to be closed by the caller.
+    fn slot(&self, id: WorkspaceId) -> (Slot, Check, Option<Slot>) {
         let mut lru = self.lru();
-        lru.clock += 1;
-        let now = lru.clock;
-        let open = lru.open.entry(id).or_insert_with(|| Open { slot: Slot::default(), used: now, checked: false });
-        open.used = now;
+        lru.uses += 1;
+        let (now, round) = (lru.uses, lru.rounds);
+        let fresh = || Open { slot: Slot::default(), used: now, used_in: round, checked: false };
+        let open = lru.open.entry(id).or_insert_with(fresh);
+        (open.used, open.used_in) = (now, round);
         if open.slot.get().is_some_and(|workspace| workspace.has_failed()) {
-            open.slot = Slot::default();
-            open.checked = false;
+            *open = fresh();
         }
         let check = if open.checked { Check::Ownership } else { Check::Everything };
         let slot = Arc::clone(&open.slot);
         let initialised = lru.open.values().filter(|open| open.slot.initialized()).count();
-        if initialised > self.limits.open_workspaces {
-            let idle = |open: &Open| open.slot.get().is_some_and(|workspace| Arc::strong_count(workspace) == 1);
-            let oldest =
-                lru.open.values_mut().filter(|open| open.used != now && idle(open)).min_by_key(|open| open.used);
-            if let Some(oldest) = oldest {
-                // Its key stays remembered as checked; the file is closed when the slot goes.
-                oldest.slot = Slot::default();
-            }
-        }
-        (slot, check)
+        let surplus = initialised > self.limits.open_workspaces;
+        let unused = lru.open.values_mut().filter(|open| surplus && open.used != now && open.is_unused());
+        // It stays remembered as checked.
+        let evicted = unused.min_by_key(|open| open.used).map(|oldest| std::mem::take(&mut oldest.slot));
+        (slot, check, evicted)
     }
 
     async fn open_workspace(&self, id: WorkspaceId, check: Check) -> Result<Arc<Workspace>, StoreError> {
@@ -191,10 +202,23 @@ impl Store {
         let task = move || Workspace::create(id, &path, keys, anchor).map(Arc::new);
         let created = tokio::task::spawn_blocking(task).await;
         let created = created.unwrap_or(Err(StoreError::Busy { path: directory }))?;
-        let (slot, _) = self.slot(id);
+        let (slot, _, evicted) = self.slot(id);
+        tokio::task::spawn_blocking(move || drop(evicted));
         // The id is fresh, so nobody else can have filled the slot.
         drop(slot.set(Arc::clone(&created)));
         Ok(created)
+    }
+
+    /// Says in the log which keys and files belong to no workspace: a crash between making and registering one leaves
+    /// them. They are left alone, because nothing here can know that nobody wants them.
+    pub async fn report_orphans(&self) -> Result<(), StoreError> {
+        let registered = self.system.read(registry::all).await?;
+        let known = |id: &WorkspaceId| *id == WorkspaceId::SYSTEM || registered.iter().any(|entry| entry.id == *id);
+        for id in self.keyring.ids().into_iter().filter(|id| !known(id)) {
+            let path = self.layout.key_file(id);
+            tracing::warn!(workspace.id = %id, file = %path.display(), "keys of a workspace that is not in the registry");
+        }
+        Ok(())
     }
 
     /// The state of a workspace, as the API and the CLI name it, with the reason when it is not `open`.
@@ -219,13 +243,20 @@ impl Store {
         let next = self.anchor.counter().saturating_add(1);
         if self.system.state() != "open" {
             // An anchor older than system.db stays as it is until the operator confirms: counting it up would hide it.
-            return if stored > next { Ok(()) } else { self.anchor.write(next, &self.identity, clock.now()) };
+            return if stored > next { Ok(()) } else { self.write_anchor_file(next, clock).await };
         }
         let counter = next.max(stored);
         let setting =
             move |write: &Write<'_>| registry::set_setting(write, anchor::COUNTER_SETTING, &counter.to_string());
         self.system.write(setting).await?;
-        self.anchor.write(counter, &self.identity, clock.now())
+        self.write_anchor_file(counter, clock).await
+    }
+
+    /// Waits for the disk, so not on the runtime's thread.
+    async fn write_anchor_file(&self, counter: u64, clock: &Clock) -> Result<(), StoreError> {
+        let (anchor, identity, now) = (Arc::clone(&self.anchor), Arc::clone(&self.identity), clock.now());
+        let written = tokio::task::spawn_blocking(move || anchor.write(counter, &identity, now)).await;
+        written.unwrap_or(Err(StoreError::Busy { path: self.layout.anchor() }))
     }
 
     /// Whether the anchor file is the one `system.db` knows of (it may lag by the one write a crash cut off).
@@ -233,11 +264,14 @@ impl Store {
         Ok(self.anchor.is_in_step_with(self.system.read(anchor::stored_counter).await?))
     }
 
-    /// Closes every workspace nobody uses, off the runtime's thread.
+    /// Closes what nobody used in the last [`IDLE_ROUNDS`] calls, off the runtime's thread.
     pub async fn close_idle(&self) {
         let mut idle = Vec::new();
-        for open in self.lru().open.values_mut() {
-            if open.slot.get().is_some_and(|workspace| Arc::strong_count(workspace) == 1) {
+        {
+            let mut lru = self.lru();
+            lru.rounds += 1;
+            let round = lru.rounds;
+            for open in lru.open.values_mut().filter(|open| open.used_in + IDLE_ROUNDS <= round && open.is_unused()) {
                 idle.push(std::mem::take(&mut open.slot));
             }
         }

@@ -164,25 +164,30 @@ impl Workspace {
         if self.read_only.load(Ordering::Relaxed) {
             return Err(StoreError::RolledBack { path: self.path.clone() });
         }
-        self.write_regardless(work).await
+        self.on_writer(|this, connection| this.commit(connection, work)).await
     }
 
     /// Accepts a rolled-back file as it is: its chain goes on from here, with a record that says so.
     pub async fn accept_rollback(self: &Arc<Self>, event: Event, now: Timestamp) -> Result<(), StoreError> {
-        self.write_regardless(move |write| write.audit(&event, now)).await?;
+        let accept = move |this: &Self, connection: &mut Connection| {
+            // It may be as old as from before an upgrade.
+            database::migrate(connection, &this.path, this.id)?;
+            this.commit(connection, |write| write.audit(&event, now))
+        };
+        self.on_writer(accept).await?;
         self.read_only.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn write_regardless<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    async fn on_writer<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Write<'_>) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&Self, &mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
         let job: Job = Box::new(move |connection| {
-            let result = this.commit(connection, work);
+            let result = work(&this, connection);
             // Nobody waits any more when the request was cancelled; the write stands.
             drop(answer.send(result));
         });
