@@ -82,6 +82,9 @@ pub struct Options {
     /// Hash passwords at the lowest cost there is.
     #[cfg(feature = "test-hooks")]
     pub cheap_passwords: bool,
+    /// Let a tracer of the same user look into the process.
+    #[cfg(feature = "test-hooks")]
+    pub traceable: bool,
 }
 
 impl Options {
@@ -95,6 +98,17 @@ impl Options {
     const fn cost(self, configured: Cost) -> Cost {
         configured
     }
+
+    #[cfg(feature = "test-hooks")]
+    fn harden(self) -> std::io::Result<()> {
+        if self.traceable { Ok(()) } else { sys::forbid_core_dumps() }
+    }
+
+    #[cfg(not(feature = "test-hooks"))]
+    #[expect(clippy::unused_self, reason = "the twin under test-hooks looks at it")]
+    fn harden(self) -> std::io::Result<()> {
+        sys::forbid_core_dumps()
+    }
 }
 
 /// Serves until a signal ends it. `on_ready` runs beside, as soon as requests are answered, and may end it too.
@@ -104,7 +118,7 @@ where
     F: Future<Output = ControlFlow<()>>,
 {
     telemetry::start(config.log_level, config.log_format, config.under_journald);
-    if let Err(error) = sys::forbid_core_dumps().and_then(|()| sys::raise_descriptor_limit()) {
+    if let Err(error) = options.harden().and_then(|()| sys::raise_descriptor_limit()) {
         tracing::warn!(error = %error, "the process could not be hardened");
     }
     sys::create_private_files();

@@ -96,6 +96,10 @@ struct Serve {
     #[cfg(feature = "test-hooks")]
     #[arg(long, hide = true)]
     test_cheap_passwords: bool,
+    /// Let a tracer of the same user look into the process (tests only)
+    #[cfg(feature = "test-hooks")]
+    #[arg(long, hide = true)]
+    test_traceable: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -205,6 +209,8 @@ fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Fail
     let options = Options {
         #[cfg(feature = "test-hooks")]
         cheap_passwords: serve.test_cheap_passwords,
+        #[cfg(feature = "test-hooks")]
+        traceable: serve.test_traceable,
     };
     Ok((config::resolve(raw)?, options))
 }

@@ -432,7 +432,7 @@ def verify_token(appliance, token, audience=None):
 # --- Audit records and anchor -----------------------------------------------------------------------------
 
 
-ACTOR = re.compile(r"operator:local|appliance|anonymous|account:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ACTOR = re.compile(r"operator:local|appliance|anonymous|(operator|account):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def parse_record(record):

@@ -23,7 +23,8 @@ use super::PATIENCE;
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-/// One connection for one request.
+/// One connection: for one request ([`Connection::raw`], [`Connection::json`]) or for one after another
+/// ([`Connection::exchange`]).
 pub struct Connection {
     stream: Box<dyn Stream>,
     host: String,
@@ -66,6 +67,11 @@ impl Answer {
         if id.is_empty() { whole } else { whole.replace(id, "<request id>") }
     }
 
+    /// Whether the body is as long as its header says. A chunked one is whole once it parses.
+    fn is_whole(&self) -> bool {
+        self.header("content-length").is_none_or(|length| length.parse() == Ok(self.body.len()))
+    }
+
     /// The stable code of a problem.
     pub fn code(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
@@ -76,24 +82,28 @@ impl Answer {
 impl Connection {
     /// To an admin socket.
     pub fn unix(path: &Path) -> Self {
-        let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream: Box::new(stream), host: "appliance".to_owned() }
+        Self::try_unix(path).unwrap()
+    }
+
+    /// To an admin socket that may not be there.
+    pub fn try_unix(path: &Path) -> std::io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: Box::new(stream), host: "appliance".to_owned() })
     }
 
     /// To HTTPS, verified against `root_pem`.
     pub fn tls(address: SocketAddr, name: &str, root_pem: &str) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        Self::tls_with(address, name, &client_config(root_pem))
+    }
+
+    /// To HTTPS, with a configuration that many connections share.
+    pub fn tls_with(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> Self {
         let tcp = TcpStream::connect(address).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_nodelay(true).unwrap();
-        let session = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+        let session =
+            ClientConnection::new(Arc::clone(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
         Self { stream: Box::new(StreamOwned::new(session, tcp)), host: format!("{name}:{}", address.port()) }
     }
 
@@ -130,6 +140,29 @@ impl Connection {
         self.read().expect("an answer")
     }
 
+    /// One request of several on this connection; nothing when the peer went away before it answered.
+    pub fn exchange(&mut self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+        let body = body.map(|body| serde_json::to_vec(body).unwrap());
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host);
+        if let Some(body) = &body {
+            request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+        } else if method != "GET" {
+            request.push_str("content-length: 0\r\n");
+        }
+        request.push_str("\r\n");
+        self.write(&[request.as_bytes(), body.as_deref().unwrap_or_default()].concat()).ok()?;
+        let (mut bytes, mut more) = (Vec::new(), [0; 4_096]);
+        loop {
+            if let Some(answer) = parse(&bytes).filter(Answer::is_whole) {
+                return Some(answer);
+            }
+            match self.stream.read(&mut more) {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => bytes.extend_from_slice(&more[..read]),
+            }
+        }
+    }
+
     /// One request with a JSON body.
     pub fn json(self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
         match body {
@@ -140,6 +173,18 @@ impl Connection {
             None => self.raw(method, path, headers, &[]),
         }
     }
+}
+
+/// A client that trusts `root_pem` alone.
+pub fn client_config(root_pem: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {

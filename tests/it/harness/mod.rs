@@ -2,7 +2,7 @@
 //! Runs the real binary: a temporary directory, port 0, and clients that speak to it as anybody would.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -14,6 +14,8 @@ use tempfile::TempDir;
 pub mod http;
 
 use http::{Answer, Connection};
+use rustls::ClientConfig;
+use std::sync::Arc;
 
 /// How long anything may take before a test gives up. Not a claim about speed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +29,7 @@ pub struct Appliance {
     pub dir: TempDir,
     pub address: SocketAddr,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl Appliance {
@@ -43,26 +46,66 @@ impl Appliance {
 
     /// An appliance on the files in `dir/data`.
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        let mut appliance = Self { child: None, dir, address: ([127, 0, 0, 1], 0).into(), arguments };
+        Self::start_wrapped(dir, &[], arguments)
+    }
+
+    /// An appliance run by another program, which must stay out of the way of its signals.
+    pub fn start_wrapped(dir: TempDir, wrapper: &[&str], arguments: &[&str]) -> Self {
+        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+        let (arguments, wrapper) = (owned(arguments), owned(wrapper));
+        let mut appliance = Self { child: None, dir, address: ([127, 0, 0, 1], 0).into(), arguments, wrapper };
         appliance.spawn();
         appliance
     }
 
     /// A claimed appliance (names `localhost`, networks loopback) with the workspace `demo`.
     pub fn claimed() -> Self {
-        let appliance = Self::start();
+        Self::claimed_with(&["--test-cheap-passwords"])
+    }
+
+    /// The same, with these arguments of `serve`.
+    pub fn claimed_with(arguments: &[&str]) -> Self {
+        let appliance = Self::start_with(arguments);
         appliance.claim();
         appliance.cli_ok(&["workspace", "create", "demo"]);
         appliance
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = match self.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(BINARY);
+                command
+            }
+            None => Command::new(BINARY),
+        };
         command.args(["serve", "--data-dir"]).arg(self.data_dir());
         command.args(["--listen", "127.0.0.1:0", "--admin-socket"]).arg(self.admin_socket());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
         command
+    }
+
+    /// Starts on the stopped appliance's files and kills it after `alive_for`, ready or not.
+    pub fn start_and_kill(&self, alive_for: Duration) {
+        assert!(self.child.is_none(), "stop it first");
+        let mut child = self.command().stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(alive_for);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts on the stopped appliance's files, which must be refused; answers exit code and standard error.
+    pub fn refused_start(&self) -> (i32, String) {
+        assert!(self.child.is_none(), "stop it first");
+        let log = tempfile::tempfile().unwrap();
+        let mut child = self.command().stderr(log.try_clone().unwrap()).spawn().unwrap();
+        let status = wait(&mut child);
+        let mut text = String::new();
+        let mut log = log;
+        log.seek(SeekFrom::Start(0)).unwrap();
+        log.read_to_string(&mut text).unwrap();
+        (status.code().unwrap_or(-1), text)
     }
 
     fn spawn(&mut self) {
@@ -130,6 +173,14 @@ impl Appliance {
         wait(&mut self.child.take().unwrap())
     }
 
+    /// SIGTERM, and waits for the end, which must be a good one: every file closed.
+    pub fn stop_well(&mut self) {
+        let status = self.stop();
+        assert!(status.success(), "the appliance ended with {status}");
+        let logs = files_below(&self.data_dir(), "-wal");
+        assert!(logs.is_empty(), "a clean stop left {logs:?} behind");
+    }
+
     /// Runs the command line against this appliance.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(BINARY);
@@ -187,6 +238,12 @@ impl Appliance {
     /// A TLS connection to `localhost`, verified against the appliance's own root.
     pub fn connect(&self) -> Connection {
         Connection::tls(self.address, "localhost", &self.root_pem())
+    }
+
+    /// A client that trusts this appliance, for connections that outlive one request or come in crowds.
+    pub fn client(&self) -> Client {
+        let config = http::client_config(&self.root_pem());
+        Client { address: self.address, origin: self.origin(), config }
     }
 
     /// The root certificate, as the admin socket gives it; empty before the claim.
@@ -265,6 +322,65 @@ impl Drop for Appliance {
     }
 }
 
+/// What a client knows of an appliance; it can be given to other threads.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    origin: String,
+    config: Arc<ClientConfig>,
+}
+
+impl Client {
+    /// A TLS connection.
+    pub fn connect(&self) -> Connection {
+        Connection::tls_with(self.address, "localhost", &self.config)
+    }
+
+    /// The body of a sign-in, sealed to a fresh offer over this connection; nothing when the peer went away.
+    pub fn sealed(&self, connection: &mut Connection, credential: [&str; 3]) -> Option<Value> {
+        let offer = connection.exchange("GET", "/api/v1/sign-in", None)?;
+        assert_eq!(offer.status, 200, "{}", offer.text());
+        let [workspace, name, password] = credential;
+        let plain = json!({ "workspace": workspace, "user_name": name, "password": password });
+        let sealed = http::seal(&offer.json(), &self.origin, &plain);
+        Some(json!({ "sealed": sealed, "device_name": "test device" }))
+    }
+}
+
+/// A seeded generator (SplitMix64), so that a test which draws lots can be run again as it was.
+pub struct Random(u64);
+
+impl Random {
+    /// From `$CONCLAVE_SEED`, or a fresh seed; printed, so that a failure shows it.
+    pub fn seeded(test: &str) -> Self {
+        let seed = match std::env::var("CONCLAVE_SEED") {
+            Ok(seed) => seed.parse().expect("CONCLAVE_SEED is a number"),
+            Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_micros().try_into().unwrap(),
+        };
+        eprintln!("{test}: CONCLAVE_SEED={seed}");
+        Self(seed)
+    }
+
+    /// With this seed.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub const fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub const fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
+    }
+}
+
 /// Sends a signal to a process this test started.
 pub fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
@@ -311,9 +427,4 @@ pub fn files_below(directory: &Path, suffix: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-/// Lines of a file.
-pub fn lines(path: &Path) -> Vec<String> {
-    BufReader::new(fs::File::open(path).unwrap()).lines().map(Result::unwrap).collect()
 }
