@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::harness::Appliance;
-use crate::harness::http::Answer;
+use crate::harness::http::{Answer, seal};
 
 const SESSIONS: &str = "/api/v1/sessions";
 const REFRESH: &str = "/api/v1/sessions/refresh";
@@ -114,7 +114,13 @@ fn a_box_opens_for_its_origin_its_key_and_once() {
 
     let unknown = json!("0192f0c1-8f6e-4c55-9d3b-2f6a1f0e7a11");
     is(&post(&appliance, &changed("key_id", unknown)), 409, "challenge-stale");
-    is(&post(&appliance, &changed("challenge", json!("AAAA"))), 409, "challenge-stale");
+    // A box that says it is for another challenge does not open; one sealed to a challenge that we did not make does.
+    is(&post(&appliance, &changed("challenge", json!("AAAA"))), 400, "sealed-unreadable");
+    let mut offer = appliance.admin("GET", "/api/v1/sign-in", None).json();
+    for invented in ["", "AAAA", &"A".repeat(75), &"A".repeat(2_000)] {
+        offer["challenge"] = json!(invented);
+        is(&post(&appliance, &seal(&offer, &appliance.origin(), &credential)), 409, "challenge-stale");
+    }
     let late = appliance.seal(&credential);
     let used = appliance.seal(&credential);
     assert_eq!(post(&appliance, &used).status, 201);
