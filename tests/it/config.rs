@@ -293,8 +293,13 @@ fn the_example_is_a_configuration_and_the_reference_names_its_keys() {
     let example = run(&["config", "example"]);
     assert!(example.status.success());
     let file = place.path("example.toml");
-    fs::write(&file, &example.stdout).unwrap();
-    // Every key is commented out, so it is the defaults, which hold wherever nothing is in their place.
+    // As it is but for the paths, which on this machine may be somebody's.
+    let (data, socket) = (place.data(), place.path("admin.sock"));
+    let own = text(&example.stdout)
+        .replace("#data_dir = \"/var/lib/conclave\"", &format!("data_dir = {data:?}"))
+        .replace("#socket = \"/run/conclave/admin.sock\"", &format!("socket = {socket:?}"));
+    assert!(own.contains(&format!("{data:?}")) && own.contains(&format!("{socket:?}")), "{own}");
+    fs::write(&file, own).unwrap();
     let checked = run(&["--config", file.to_str().unwrap(), "config", "check"]);
     assert!(checked.status.success(), "{}", text(&checked.stderr));
     assert_eq!(text(&checked.stdout), "The configuration holds.\n");
