@@ -14,7 +14,7 @@ fn the_pages_work_in_a_real_browser() {
     trust_root(home.path(), &appliance.root_pem());
 
     let e2e = repository().join("tests/e2e");
-    assert!(e2e.join("node_modules").is_dir(), "the browser tests are not installed: run `make setup`");
+    assert!(e2e.join("node_modules").is_dir(), "the browser tests are not installed: run `make setup-test`");
     let output = tool("node")
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .current_dir(&e2e)

@@ -168,7 +168,7 @@ fn a_first_start_that_is_killed_starts_again() {
         // A first start takes a tenth of a second; most of its files are made in the first fifth.
         let alive_for = Duration::from_micros(random.below(60_000));
         appliance.start_and_kill(alive_for);
-        let left = harness::files_below(&appliance.data_dir().join(".."), "").len();
+        let left = harness::files_below(appliance.dir.path(), "").len();
         appliance.restart();
         let status = appliance.cli_json(&["status"]);
         assert_eq!(status["claim"], "unclaimed", "round {round}, {alive_for:?}, {left} files");

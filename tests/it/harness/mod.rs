@@ -402,7 +402,7 @@ pub fn wait(child: &mut Child) -> ExitStatus {
 /// Runs a program of the machine that a test needs. With `CI=true` a missing one is a failure; so it is without.
 pub fn tool(name: &str) -> Command {
     let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().unwrap();
-    assert!(found.status.success(), "{name} is not installed: `make setup` installs what the tests need");
+    assert!(found.status.success(), "{name} is not installed: `make setup-test` installs what the tests need");
     Command::new(name)
 }
 
