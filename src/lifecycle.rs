@@ -220,7 +220,7 @@ async fn upkeep(services: Arc<Services>) {
         }
         count = count.wrapping_add(1);
         if count.is_multiple_of(UPKEEP_EVERY) {
-            services.store.close_idle().await;
+            services.store.close_idle();
             if let Err(error) = services.trust.renew(&services.store).await {
                 tracing::error!(error = %error, "certificates cannot be renewed");
             }

@@ -16,7 +16,8 @@ use crate::platform::store::database::Check;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files::{DirectoryLock, Layout};
 use crate::platform::store::keyring::Keyring;
-use crate::platform::store::workspace::{Workspace, Write};
+use crate::platform::store::workspace::{Shared, Workspace, Write};
+use crate::platform::store::writers::Writers;
 use crate::values::id::WorkspaceId;
 
 pub mod accounts;
@@ -30,6 +31,7 @@ pub mod registry;
 mod row;
 pub mod sessions;
 pub mod workspace;
+mod writers;
 
 /// How many workspaces may be open at once; each costs about five descriptors, a thread and a page cache.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +76,8 @@ pub struct Store {
     identity: Arc<Identity>,
     limits: Limits,
     lru: Mutex<Lru>,
+    // Dropped in this order: the handles above, then the wait for their files, then the lock.
+    writers: Writers,
     _lock: DirectoryLock,
 }
 
@@ -91,17 +95,19 @@ impl Store {
         };
         let identity = Arc::new(keys.identity().ok_or_else(|| sealed_system(&layout, &keyring))?);
         let anchor = Arc::new(Anchor::load(layout.anchor(), identity.public())?);
+        let writers = Writers::default();
+        let shared = Shared { anchor: Arc::clone(&anchor), writers: writers.register() };
         let system = if path.exists() {
-            Workspace::open(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor), Check::Everything)?
+            Workspace::open(WorkspaceId::SYSTEM, &path, keys, shared, Check::Everything)?
         } else if layout.anchor().exists() || keyring.count() > 1 {
             // A first start that was cut off has neither.
             let reason = "is missing, and there are files that belong to it: restore it from a backup".to_owned();
             return Err(StoreError::Malformed { path, reason });
         } else {
-            Workspace::create(WorkspaceId::SYSTEM, &path, keys, Arc::clone(&anchor))?
+            Workspace::create(WorkspaceId::SYSTEM, &path, keys, shared)?
         };
         let system = Arc::new(system);
-        Ok(Self { layout, keyring, anchor, system, identity, limits, lru: Mutex::default(), _lock: lock })
+        Ok(Self { layout, keyring, anchor, system, identity, limits, lru: Mutex::default(), writers, _lock: lock })
     }
 
     /// The reserved workspace `system`.
@@ -129,11 +135,7 @@ impl Store {
         if id == WorkspaceId::SYSTEM {
             return Ok(Arc::clone(&self.system));
         }
-        let (slot, check, evicted) = self.slot(id);
-        if evicted.is_some() {
-            // Closing waits for the disk; not on the runtime's thread.
-            tokio::task::spawn_blocking(move || drop(evicted));
-        }
+        let (slot, check) = self.slot(id);
         let opened = slot.get_or_try_init(|| self.open_workspace(id, check)).await.cloned();
         if opened.is_ok() {
             let mut lru = self.lru();
@@ -144,12 +146,16 @@ impl Store {
         opened
     }
 
+    fn shared(&self) -> Shared {
+        Shared { anchor: Arc::clone(&self.anchor), writers: self.writers.register() }
+    }
+
     fn lru(&self) -> std::sync::MutexGuard<'_, Lru> {
         self.lru.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The slot of a workspace, and what was unused for longest when there is no more room: to be closed by the caller.
-    fn slot(&self, id: WorkspaceId) -> (Slot, Check, Option<Slot>) {
+    /// The slot of a workspace, after making room: the one unused for longest is closed first.
+    fn slot(&self, id: WorkspaceId) -> (Slot, Check) {
         let mut lru = self.lru();
         lru.uses += 1;
         let (now, round) = (lru.uses, lru.rounds);
@@ -164,16 +170,18 @@ impl Store {
         let initialised = lru.open.values().filter(|open| open.slot.initialized()).count();
         let surplus = initialised > self.limits.open_workspaces;
         let unused = lru.open.values_mut().filter(|open| surplus && open.used != now && open.is_unused());
-        // It stays remembered as checked.
-        let evicted = unused.min_by_key(|open| open.used).map(|oldest| std::mem::take(&mut oldest.slot));
-        (slot, check, evicted)
+        if let Some(oldest) = unused.min_by_key(|open| open.used) {
+            // It stays remembered as checked; its writer thread closes the file.
+            oldest.slot = Slot::default();
+        }
+        (slot, check)
     }
 
     async fn open_workspace(&self, id: WorkspaceId, check: Check) -> Result<Arc<Workspace>, StoreError> {
         let path = self.layout.database(id);
         let keys = self.keyring.keys(id).ok_or_else(|| self.sealed(id))?;
-        let anchor = Arc::clone(&self.anchor);
-        let task = move || Workspace::open(id, &path, keys, anchor, check).map(Arc::new);
+        let shared = self.shared();
+        let task = move || Workspace::open(id, &path, keys, shared, check).map(Arc::new);
         let path = self.layout.database(id);
         let opened = tokio::task::spawn_blocking(task).await.unwrap_or(Err(StoreError::Busy { path: path.clone() }))?;
         if opened.state() != "open" {
@@ -198,12 +206,11 @@ impl Store {
         let path = self.layout.database(id);
         let directory = path.parent().unwrap_or(&path).to_owned();
         files::make_private_directory(&directory)?;
-        let anchor = Arc::clone(&self.anchor);
-        let task = move || Workspace::create(id, &path, keys, anchor).map(Arc::new);
+        let shared = self.shared();
+        let task = move || Workspace::create(id, &path, keys, shared).map(Arc::new);
         let created = tokio::task::spawn_blocking(task).await;
         let created = created.unwrap_or(Err(StoreError::Busy { path: directory }))?;
-        let (slot, _, evicted) = self.slot(id);
-        tokio::task::spawn_blocking(move || drop(evicted));
+        let (slot, _) = self.slot(id);
         // The id is fresh, so nobody else can have filled the slot.
         drop(slot.set(Arc::clone(&created)));
         Ok(created)
@@ -264,19 +271,14 @@ impl Store {
         Ok(self.anchor.is_in_step_with(self.system.read(anchor::stored_counter).await?))
     }
 
-    /// Closes what nobody used in the last [`IDLE_ROUNDS`] calls, off the runtime's thread.
-    pub async fn close_idle(&self) {
-        let mut idle = Vec::new();
-        {
-            let mut lru = self.lru();
-            lru.rounds += 1;
-            let round = lru.rounds;
-            for open in lru.open.values_mut().filter(|open| open.used_in + IDLE_ROUNDS <= round && open.is_unused()) {
-                idle.push(std::mem::take(&mut open.slot));
-            }
+    /// Closes what nobody used in the last [`IDLE_ROUNDS`] calls; the writer threads do it.
+    pub fn close_idle(&self) {
+        let mut lru = self.lru();
+        lru.rounds += 1;
+        let round = lru.rounds;
+        for open in lru.open.values_mut().filter(|open| open.used_in + IDLE_ROUNDS <= round && open.is_unused()) {
+            open.slot = Slot::default();
         }
-        // Only a panic in closing could fail, and the files are closed then too.
-        drop(tokio::task::spawn_blocking(move || drop(idle)).await);
     }
 
     /// How many workspaces are open, besides `system`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use crate::platform::store::audit_log;
 use crate::platform::store::database::{self, Check};
 use crate::platform::store::error::{StoreError, from_sqlite};
 use crate::platform::store::keyring::WorkspaceKeys;
+use crate::platform::store::writers::Register;
 use crate::values::id::WorkspaceId;
 use crate::values::time::Timestamp;
 
@@ -29,15 +30,22 @@ const READERS_KEPT: usize = 4;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// An open workspace. Dropping the last handle closes the file.
+/// What all open files of an appliance have in common.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The anchor.
+    pub(super) anchor: Arc<Anchor>,
+    /// Where writer threads are counted.
+    pub(super) writers: Register,
+}
+
+/// An open workspace. Dropping the last handle closes the file, on its writer thread.
 pub struct Workspace {
     id: WorkspaceId,
     path: PathBuf,
     keys: Arc<WorkspaceKeys>,
     anchor: Arc<Anchor>,
-    /// `None` only while it is dropped.
-    writer: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    writer: SyncSender<Job>,
     readers: Mutex<Vec<Connection>>,
     failed: Arc<AtomicBool>,
     read_only: AtomicBool,
@@ -55,45 +63,44 @@ impl Workspace {
         id: WorkspaceId,
         path: &Path,
         keys: Arc<WorkspaceKeys>,
-        anchor: Arc<Anchor>,
+        shared: Shared,
         check: Check,
     ) -> Result<Self, StoreError> {
         let mut connection = database::open(path, keys.file(), id, check)?;
-        let rolled_back = !anchor.agrees(id, &connection, path)?;
+        let rolled_back = !shared.anchor.agrees(id, &connection, path)?;
         if !rolled_back {
             database::migrate(&mut connection, path, id)?;
-            anchor.note(id, audit_log::head(&connection).map_err(|error| from_sqlite(path, error))?);
+            shared.anchor.note(id, audit_log::head(&connection).map_err(|error| from_sqlite(path, error))?);
         }
-        Self::start(id, path, keys, anchor, connection, rolled_back)
+        Self::start(id, path, keys, shared, connection, rolled_back)
     }
 
     /// Makes the file at `path`.
-    pub fn create(
-        id: WorkspaceId,
-        path: &Path,
-        keys: Arc<WorkspaceKeys>,
-        anchor: Arc<Anchor>,
-    ) -> Result<Self, StoreError> {
+    pub fn create(id: WorkspaceId, path: &Path, keys: Arc<WorkspaceKeys>, shared: Shared) -> Result<Self, StoreError> {
         let connection = database::create(path, keys.file(), id)?;
-        Self::start(id, path, keys, anchor, connection, false)
+        Self::start(id, path, keys, shared, connection, false)
     }
 
     fn start(
         id: WorkspaceId,
         path: &Path,
         keys: Arc<WorkspaceKeys>,
-        anchor: Arc<Anchor>,
+        shared: Shared,
         mut connection: Connection,
         read_only: bool,
     ) -> Result<Self, StoreError> {
         let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
-        let thread = thread::Builder::new()
+        let Shared { anchor, writers } = shared;
+        let running = writers.enter();
+        thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
                 for job in jobs {
                     job(&mut connection);
                 }
+                drop(connection);
+                drop(running);
             })
             .map_err(StoreError::io(path, "start the writer of"))?;
         let readers = Mutex::default();
@@ -102,8 +109,7 @@ impl Workspace {
             path: path.to_owned(),
             keys,
             anchor,
-            writer: Some(writer),
-            thread: Some(thread),
+            writer,
             readers,
             failed,
             read_only: AtomicBool::new(read_only),
@@ -192,7 +198,7 @@ impl Workspace {
             drop(answer.send(result));
         });
         let busy = || StoreError::Busy { path: self.path.clone() };
-        self.writer.as_ref().ok_or_else(busy)?.try_send(job).map_err(|_| busy())?;
+        self.writer.try_send(job).map_err(|_| busy())?;
         answered.await.unwrap_or_else(|_| Err(busy()))
     }
 
@@ -225,16 +231,9 @@ impl Workspace {
 }
 
 impl Drop for Workspace {
-    /// Waits until the file is closed and its log is folded in, unless it is the writer itself that lets go last.
+    /// The writer is to close last: it folds the log into the file, off everybody's way.
     fn drop(&mut self) {
         self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
-        self.writer = None;
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != thread::current().id()
-        {
-            // A writer that panicked has closed its file too.
-            drop(thread.join());
-        }
     }
 }
 
