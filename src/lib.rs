@@ -7,7 +7,8 @@
 //! | layer | what it is | knows |
 //! |---|---|---|
 //! | [`values`] | ids, names, time stamps, secrets | nothing |
-//! | [`core`] | every decision: keys, sign-in, permissions, audit, limits | values; `now` and randomness are arguments |
+//! | [`wire`] | bytes to values and back: SFrame | values |
+//! | [`core`] | every decision: keys, sign-in, permissions, audit, limits | values, wire; `now` and randomness are arguments |
 //! | [`platform`] | the machine: clock, entropy, files, TLS, certificates, logs | core |
 //! | [`api`], [`console`] | what people and programs reach over HTTPS | platform |
 //! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |
@@ -16,6 +17,8 @@
 #![warn(missing_docs)]
 
 pub mod values;
+
+pub mod wire;
 
 pub mod core;
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Bytes to values and back: what travels between a client and the relay, as `docs/protocol.md` says it.
+//!
+//! Decoders borrow, allocate nothing and are total: any input gives a value or an error, never a panic. A value has
+//! one spelling, so what decodes encodes to the same bytes. Encoders write into the caller's buffer. Nothing here
+//! knows who may send what, reads a clock or draws randomness. Each decoder has an `exercise`, which the fuzz targets
+//! and the property tests call.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`header`] | the SFrame header (RFC 9605 §4.3) |
+//! | [`sframe`] | SFrame with cipher suite 0x0005: keys, sealing, opening (RFC 9605 §4.4) |
+
+pub mod header;
+
+pub mod sframe;
+
+#[cfg(test)]
+mod vectors;
