@@ -81,6 +81,10 @@ id! {
     SessionId
 }
 id! {
+    /// One occupancy of a room, from the first who enters to the last who leaves. Not the room.
+    MeetingId
+}
+id! {
     /// One request, as it appears in its answer and in the logs.
     RequestId
 }

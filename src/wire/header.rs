@@ -2,7 +2,7 @@
 //! The SFrame header (RFC 9605 §4.3): a configuration byte, then the key id and the counter as far as they do not fit
 //! into it.
 //!
-//! Only the shortest form is read, so a header has one spelling. What a key id means is not known here.
+//! Only the shortest form is read, so a header has one spelling. What a key id means is [`kid`](super::kid)'s business.
 
 /// Longest header, in bytes: the configuration byte and two integers of 8 bytes.
 pub const HEADER_MAX: usize = 17;

@@ -10,10 +10,16 @@
 //! |---|---|
 //! | [`header`] | the SFrame header (RFC 9605 §4.3) |
 //! | [`sframe`] | SFrame with cipher suite 0x0005: keys, sealing, opening (RFC 9605 §4.4) |
+//! | [`kid`] | which epoch, participant and channel a key belongs to |
+//! | [`frame`] | one media frame: SFrame, its clear fields, and what it is bound to |
 
 pub mod header;
 
 pub mod sframe;
+
+pub mod kid;
+
+pub mod frame;
 
 #[cfg(test)]
 mod vectors;
