@@ -7,7 +7,7 @@
 //! | layer | what it is | knows |
 //! |---|---|---|
 //! | [`values`] | ids, names, time stamps, secrets | nothing |
-//! | [`wire`] | bytes to values and back: media frames (SFrame) | values |
+//! | [`wire`] | bytes to values and back: media frames (SFrame), datagrams | values |
 //! | [`core`] | every decision: keys, sign-in, permissions, audit, limits | values, wire; `now` and randomness are arguments |
 //! | [`platform`] | the machine: clock, entropy, files, TLS, certificates, logs | core |
 //! | [`api`], [`console`] | what people and programs reach over HTTPS | platform |

@@ -12,6 +12,7 @@
 //! | [`sframe`] | SFrame with cipher suite 0x0005: keys, sealing, opening (RFC 9605 §4.4) |
 //! | [`kid`] | which epoch, participant and channel a key belongs to |
 //! | [`frame`] | one media frame: SFrame, its clear fields, and what it is bound to |
+//! | [`datagram`] | frames side by side in a datagram, upstream and downstream |
 
 pub mod header;
 
@@ -20,6 +21,8 @@ pub mod sframe;
 pub mod kid;
 
 pub mod frame;
+
+pub mod datagram;
 
 #[cfg(test)]
 mod vectors;
