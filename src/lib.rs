@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`values`] | ids, names, time stamps, secrets | nothing |
 //! | [`wire`] | bytes to values and back: media frames (SFrame), datagrams | values |
-//! | [`core`] | every decision: keys, sign-in, permissions, audit, limits | values, wire; `now` and randomness are arguments |
+//! | [`core`] | every decision: keys, sign-in, permissions, audit, limits, replay | values, wire; `now` and randomness are arguments |
 //! | [`platform`] | the machine: clock, entropy, files, TLS, certificates, logs | core |
 //! | [`api`], [`console`] | what people and programs reach over HTTPS | platform |
 //! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |

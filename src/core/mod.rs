@@ -8,3 +8,4 @@ pub mod audit;
 pub mod auth;
 pub mod keys;
 pub mod limit;
+pub mod replay;
