@@ -21,7 +21,7 @@ pub async fn run(door: &Door) -> Result<(), Failure> {
             ("Fingerprint", grouped(&status.trust.fingerprint)),
             ("Certificate until", status.trust.tcp_not_after.to_string()),
             ("System file", status.system_state.clone()),
-            ("Anchor", if status.anchor_current { "current" } else { "OLDER than system.db says" }.to_owned()),
+            ("Anchor", if status.anchor_current { "current" } else { "OUT OF STEP with system.db" }.to_owned()),
             ("Workspaces", format!("{} ({} open)", status.workspaces, status.open_workspaces)),
             ("Connections", status.connections.to_string()),
         ])

@@ -15,7 +15,7 @@ fn python() -> Command {
     let python = std::env::var_os("CONCLAVE_PYTHON").map_or(local, PathBuf::from);
     assert!(
         python.exists(),
-        "{} is missing: `make setup` makes it, or name a Python with tests/independent/requirements-dev.txt in $CONCLAVE_PYTHON",
+        "{} is missing: `make setup-test` makes it, or name a Python with tests/independent/requirements-dev.txt in $CONCLAVE_PYTHON",
         python.display()
     );
     let mut command = Command::new(python);

@@ -159,11 +159,6 @@ impl Keyring {
         open.keys().chain(self.sealed.keys()).copied().collect()
     }
 
-    /// How many workspaces have a key file, sealed or not.
-    pub fn count(&self) -> usize {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).len() + self.sealed.len()
-    }
-
     /// Why the keys of a workspace are sealed, if they are.
     pub fn sealed(&self, workspace: WorkspaceId) -> Option<&StoreError> {
         self.sealed.get(&workspace)

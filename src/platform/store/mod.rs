@@ -88,6 +88,12 @@ impl Store {
         let lock = layout.claim()?;
         let keyring = Keyring::load(layout.clone())?;
         let path = layout.database(WorkspaceId::SYSTEM);
+        // A first start, even one that was cut off, has neither an anchor nor another workspace's keys.
+        let is_first = !layout.anchor().exists() && keyring.ids().iter().all(|id| *id == WorkspaceId::SYSTEM);
+        if !path.exists() && !is_first {
+            let reason = "is missing, and there are files that belong to it: restore it from a backup".to_owned();
+            return Err(StoreError::Malformed { path, reason });
+        }
         let keys = match keyring.keys(WorkspaceId::SYSTEM) {
             Some(keys) => keys,
             None if path.exists() => return Err(sealed_system(&layout, &keyring)),
@@ -99,10 +105,6 @@ impl Store {
         let shared = Shared { anchor: Arc::clone(&anchor), writers: writers.register() };
         let system = if path.exists() {
             Workspace::open(WorkspaceId::SYSTEM, &path, keys, shared, Check::Everything)?
-        } else if layout.anchor().exists() || keyring.count() > 1 {
-            // A first start that was cut off has neither.
-            let reason = "is missing, and there are files that belong to it: restore it from a backup".to_owned();
-            return Err(StoreError::Malformed { path, reason });
         } else {
             Workspace::create(WorkspaceId::SYSTEM, &path, keys, shared)?
         };
