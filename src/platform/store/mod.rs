@@ -273,7 +273,7 @@ impl Store {
         Ok(self.anchor.is_in_step_with(self.system.read(anchor::stored_counter).await?))
     }
 
-    /// Closes what nobody used in the last [`IDLE_ROUNDS`] calls; the writer threads do it.
+    /// Closes what nobody used in the last `IDLE_ROUNDS` calls; the writer threads do it.
     pub fn close_idle(&self) {
         let mut lru = self.lru();
         lru.rounds += 1;
