@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Keys and what is done with them: wrapping, sealed fields, the identity key, sealed credentials.
+//! Keys and what is done with them: wrapping, sealed fields, the identity key, sealed credentials,
+//! and the epochs of a meeting.
 //!
-//! Formats are those of `docs/files.md` and `docs/sign-in.md`.
+//! Formats are those of `docs/files.md`, `docs/sign-in.md` and `docs/protocol.md`.
 
 pub mod envelope;
+pub mod epoch;
 pub mod frame;
 pub mod identity;
 pub mod sealing;
