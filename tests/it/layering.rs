@@ -99,6 +99,7 @@ fn names_forbidden(path: &str, text: &str) -> Vec<Finding> {
             "SQL lives in the store",
         ),
         (&["std::env", "env::var"], &["config/", "cli/"], "the environment is read in config and cli"),
+        (&["EpochSecret"], &["core/keys/", "hub/driver", "client/"], "the relay sees no secret of an epoch"),
         (&["unsafe {", "unsafe fn", "unsafe impl"], &["platform/sys.rs", "client/ffi"], "unsafe code has one place"),
         (
             &[
@@ -218,6 +219,8 @@ fn the_rules_find_what_they_look_for() {
     check(names_forbidden, "platform/pki/tls.rs", "std::env::var(\"X\")", true);
     check(names_forbidden, "core/limit.rs", "let now = Instant::now();", true);
     check(names_forbidden, "api/me.rs", "unsafe { x() }", true);
+    check(names_forbidden, "core/room/mod.rs", "secret: &EpochSecret", true);
+    check(names_forbidden, "hub/driver.rs", "secret: &EpochSecret", false);
     check(names_forbidden, "relay/mod.rs", "use crate::platform::store::Store;", true);
     check(is_too_long, "api/me.rs", &"x();\n".repeat(SOFT_CAP + 1), true);
     check(is_too_long, "api/me.rs", &"// x\n".repeat(SOFT_CAP + 1), false);
