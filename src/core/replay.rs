@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: AGPL-3.0-or-later
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Replay rules: which counters may still arrive under one key id. One [`Replay`] for each.
 //!
 //! The relay admits what an authenticated sender sends. A receiver checks first, opens the frame, and records it only
