@@ -3,15 +3,13 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
-use conclave::platform::pki::tls;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::harness::http::client_config;
 use crate::harness::{Appliance, tool};
 
 /// What a verified handshake presented.
@@ -23,14 +21,8 @@ struct Presented {
 
 /// A TLS handshake to `address` under `name`, verified against `root_pem`; the clock of the verifier is this machine's.
 fn handshake(address: SocketAddr, name: &str, root_pem: &str) -> Result<Presented, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut session = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap())?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut session = ClientConnection::new(client_config(root_pem), name)?;
     let mut tcp = TcpStream::connect(address).unwrap();
     while session.is_handshaking() {
         session.complete_io(&mut tcp).map_err(|error| match error.downcast::<rustls::Error>() {
