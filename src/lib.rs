@@ -10,7 +10,8 @@
 //! | [`wire`] | bytes to values and back: media frames (SFrame), datagrams | values |
 //! | [`core`] | every decision: keys, sign-in, permissions, audit, limits, replay | values, wire; `now` and randomness are arguments |
 //! | [`platform`] | the machine: clock, entropy, files, TLS, certificates, logs | core |
-//! | [`api`], [`console`] | what people and programs reach over HTTPS | platform |
+//! | [`hub`] | live meetings: who is there, keys on their way | platform |
+//! | [`api`], [`console`] | what people and programs reach over HTTPS | hub |
 //! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |
 //!
 //! Where is a sign-in decided? [`core::auth::login`]. Where is it served? `api::sign_in`.
@@ -23,6 +24,9 @@ pub mod wire;
 pub mod core;
 
 pub mod platform;
+
+#[cfg(feature = "server")]
+pub mod hub;
 
 #[cfg(feature = "server")]
 pub mod api;

@@ -9,3 +9,4 @@ pub mod auth;
 pub mod keys;
 pub mod limit;
 pub mod replay;
+pub mod room;

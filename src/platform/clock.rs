@@ -5,11 +5,12 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::values::time::Timestamp;
+use crate::values::time::{Moment, Timestamp};
 
-/// The wall clock. Clones share one offset.
-#[derive(Debug, Clone, Default)]
+/// The wall clock, and a clock that never goes back. Clones share one offset and one origin.
+#[derive(Debug, Clone)]
 pub struct Clock {
+    origin: Instant,
     #[cfg(feature = "test-hooks")]
     offset_ms: std::sync::Arc<std::sync::atomic::AtomicI64>,
     #[cfg(feature = "test-hooks")]
@@ -18,8 +19,25 @@ pub struct Clock {
 
 impl Clock {
     /// The clock of this machine.
+    #[expect(clippy::disallowed_methods, reason = "this file is the one reader of the monotonic clock")]
     pub fn system() -> Self {
-        Self::default()
+        Self {
+            origin: Instant::now(),
+            #[cfg(feature = "test-hooks")]
+            offset_ms: std::sync::Arc::default(),
+            #[cfg(feature = "test-hooks")]
+            held: std::sync::Arc::default(),
+        }
+    }
+
+    /// The moment it is on the clock that never goes back, which nobody moves or holds.
+    pub fn moment(&self) -> Moment {
+        Moment::after_origin(self.instant().duration_since(self.origin))
+    }
+
+    /// The instant of a moment of this clock, for timers.
+    pub fn instant_of(&self, moment: Moment) -> Instant {
+        self.origin + moment.since(Moment::after_origin(std::time::Duration::ZERO))
     }
 
     /// What time it is. A clock before 1970 reads as 1970.

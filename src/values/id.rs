@@ -81,6 +81,14 @@ id! {
     SessionId
 }
 id! {
+    /// A room: a place, for its whole life. Not its name.
+    RoomId
+}
+id! {
+    /// One ticket, which joins once.
+    TicketId
+}
+id! {
     /// One occupancy of a room, from the first who enters to the last who leaves. Not the room.
     MeetingId
 }

@@ -14,6 +14,8 @@ use unicode_security::{GeneralSecurityProfile, MixedScript};
 
 /// Longest workspace name, in characters: one DNS label (RFC 1035 §2.3.4).
 const WORKSPACE_NAME_MAX: usize = 63;
+/// Longest room name, in characters.
+const ROOM_NAME_MAX: usize = 63;
 /// Longest user name, in characters: the width of a badge.
 const USER_NAME_MAX: usize = 64;
 /// Longest display name, in characters.
@@ -103,17 +105,37 @@ impl FromStr for WorkspaceName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        check_length(text.chars().count(), 2, WORKSPACE_NAME_MAX)?;
-        let name = text.to_ascii_lowercase();
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if let Some(bad) = name.chars().find(|c| !allowed(*c)) {
-            return Err(NameError::Character(describe(bad), "the letters a to z, digits and hyphens"));
-        }
-        if name.starts_with('-') || name.ends_with('-') {
-            return Err(NameError::Edge);
-        }
-        Ok(Self(name))
+        label(text, WORKSPACE_NAME_MAX).map(Self)
     }
+}
+
+/// The short name of a room, unique in its workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct RoomName(String);
+
+text_type!(RoomName, "room name");
+
+impl FromStr for RoomName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        label(text, ROOM_NAME_MAX).map(Self)
+    }
+}
+
+/// Reads a name of the letters a to z, digits and hyphens, in lower case.
+fn label(text: &str, longest: usize) -> Result<String, NameError> {
+    check_length(text.chars().count(), 2, longest)?;
+    let name = text.to_ascii_lowercase();
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if let Some(bad) = name.chars().find(|c| !allowed(*c)) {
+        return Err(NameError::Character(describe(bad), "the letters a to z, digits and hyphens"));
+    }
+    if name.starts_with('-') || name.ends_with('-') {
+        return Err(NameError::Edge);
+    }
+    Ok(name)
 }
 
 /// The name a person signs in with, unique in its workspace.

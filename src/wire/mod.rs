@@ -13,6 +13,9 @@
 //! | [`kid`] | which epoch, participant and channel a key belongs to |
 //! | [`frame`] | one media frame: SFrame, its clear fields, and what it is bound to |
 //! | [`datagram`] | frames side by side in a datagram, upstream and downstream |
+//! | [`stream`] | events and screen frames in streams |
+//! | [`control`] | the messages of the control stream |
+//! | [`close`] | why a carrier ends |
 
 pub mod header;
 
@@ -23,6 +26,12 @@ pub mod kid;
 pub mod frame;
 
 pub mod datagram;
+
+pub mod stream;
+
+pub mod control;
+
+pub mod close;
 
 #[cfg(test)]
 mod vectors;

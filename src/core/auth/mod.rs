@@ -7,4 +7,5 @@ pub mod challenge;
 pub mod login;
 pub mod permission;
 pub mod refresh;
+pub mod ticket;
 pub mod token;
