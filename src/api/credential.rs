@@ -82,9 +82,9 @@ pub fn open_unredeemed<T: DeserializeOwned>(
     let binding = Binding { origin: &sealed.origin, key_id: sealed.key_id, challenge: &sealed.challenge.0 };
     let boxed =
         SealedBox { encapsulated_key: sealed.encapsulated_key.0.clone(), ciphertext: sealed.ciphertext.0.clone() };
-    let plain = key.open(binding, &boxed).map_err(|_| Problem::SealedUnreadable)?;
+    let opened = key.open(binding, &boxed).map_err(|_| Problem::SealedUnreadable)?;
     // The parser's message could quote the plaintext, so it is not passed on.
-    let value = serde_json::from_slice(&plain).map_err(|_| Problem::SealedUnreadable)?;
+    let value = serde_json::from_slice(&opened.plain).map_err(|_| Problem::SealedUnreadable)?;
     Ok((value, Unredeemed(sealed.challenge.0.clone())))
 }
 

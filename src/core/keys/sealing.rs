@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::core::keys::frame::Framed;
 use crate::core::keys::identity::{Identity, PublicIdentity, SignatureError};
 use crate::values::id::SealingKeyId;
+use crate::values::secret::Key256;
 use crate::values::time::Timestamp;
 
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
@@ -55,6 +56,18 @@ pub struct SealedBox {
     pub ciphertext: Vec<u8>,
 }
 
+/// What a sign-in leaves behind on both sides: a secret that only the device that sealed and the appliance have
+/// (RFC 9180 §5.3). Boxes of meeting keys are bound to it.
+const EXPORT_LABEL: &[u8] = b"conclave-session-psk-1";
+
+/// An opened box.
+pub struct Opened {
+    /// What was sealed.
+    pub plain: Zeroizing<Vec<u8>>,
+    /// The secret that both sides have now.
+    pub exported: Key256,
+}
+
 /// A key pair that credentials are sealed to. It lives in memory only, so a box recorded today is closed for good
 /// once the appliance restarts or the key expires.
 pub struct SealingKey {
@@ -84,7 +97,7 @@ impl SealingKey {
     }
 
     /// Opens a box that was sealed to this key under exactly this binding.
-    pub fn open(&self, binding: Binding<'_>, sealed: &SealedBox) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+    pub fn open(&self, binding: Binding<'_>, sealed: &SealedBox) -> Result<Opened, SealingError> {
         let encapped = EncappedKey::from_bytes(&sealed.encapsulated_key).map_err(|_| SealingError)?;
         let mut context = hpke::setup_receiver::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeR::Base,
@@ -93,7 +106,10 @@ impl SealingKey {
             &binding.info(),
         )
         .map_err(|_| SealingError)?;
-        context.open(&sealed.ciphertext, b"").map(Zeroizing::new).map_err(|_| SealingError)
+        let plain = context.open(&sealed.ciphertext, b"").map(Zeroizing::new).map_err(|_| SealingError)?;
+        let mut exported = Zeroizing::new([0; 32]);
+        context.export(EXPORT_LABEL, &mut *exported).map_err(|_| SealingError)?;
+        Ok(Opened { plain, exported: Key256::new(*exported) })
     }
 }
 
@@ -124,21 +140,23 @@ impl AnnouncedKey {
         identity.verify(&announcement(self.id, &self.public_key, self.not_after), &self.signature)
     }
 
-    /// Seals a credential to this key.
+    /// Seals a credential to this key, and gives the secret that both sides have then.
     pub fn seal(
         &self,
         origin: &str,
         challenge: &[u8],
         credential: &[u8],
         rng: &mut impl CryptoRng,
-    ) -> Result<SealedBox, SealingError> {
+    ) -> Result<(SealedBox, Key256), SealingError> {
         let public = PublicKey::from_bytes(&self.public_key).map_err(|_| SealingError)?;
         let info = Binding { origin, key_id: self.id, challenge }.info();
         let (encapped, mut context) =
             hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(&OpModeS::Base, &public, &info, rng)
                 .map_err(|_| SealingError)?;
         let ciphertext = context.seal(credential, b"").map_err(|_| SealingError)?;
-        Ok(SealedBox { encapsulated_key: encapped.to_bytes().to_vec(), ciphertext })
+        let mut exported = Zeroizing::new([0; 32]);
+        context.export(EXPORT_LABEL, &mut *exported).map_err(|_| SealingError)?;
+        Ok((SealedBox { encapsulated_key: encapped.to_bytes().to_vec(), ciphertext }, Key256::new(*exported)))
     }
 }
 
@@ -156,9 +174,11 @@ mod tests {
         let announced = key.announce(&identity);
         announced.verify(identity.public()).unwrap();
 
-        let sealed = announced.seal("https://a.lan", b"once", b"credential", &mut rng).unwrap();
+        let (sealed, exported) = announced.seal("https://a.lan", b"once", b"credential", &mut rng).unwrap();
         let binding = Binding { origin: "https://a.lan", key_id: key.id(), challenge: b"once" };
-        assert_eq!(&**key.open(binding, &sealed).unwrap(), b"credential");
+        let opened = key.open(binding, &sealed).unwrap();
+        assert_eq!(&**opened.plain, b"credential");
+        assert!(opened.exported == exported);
         assert!(key.open(Binding { origin: "https://b.lan", ..binding }, &sealed).is_err());
         assert!(key.open(Binding { challenge: b"twice", ..binding }, &sealed).is_err());
         let other = SealingKey::generate(Timestamp::from_millis(1_000), &mut rng);

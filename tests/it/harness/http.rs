@@ -229,7 +229,7 @@ pub fn seal(offer: &Value, origin: &str, plain: &Value) -> Value {
     announced.verify(identity).unwrap();
     let challenge = bytes(&offer["challenge"]);
     let plain = serde_json::to_vec(plain).unwrap();
-    let sealed = announced.seal(origin, &challenge, &plain, &mut entropy::system()).unwrap();
+    let (sealed, _) = announced.seal(origin, &challenge, &plain, &mut entropy::system()).unwrap();
     json!({
         "key_id": key["id"], "challenge": offer["challenge"], "origin": origin,
         "encapsulated_key": URL_SAFE_NO_PAD.encode(sealed.encapsulated_key),
