@@ -16,7 +16,7 @@ use crate::core::keys::epoch::reason::{Fate, LedgerEntry, Reason, Reasons, Remov
 use crate::core::keys::epoch::stage::{Announced, Live, Retiring};
 use crate::core::keys::epoch::{EpochSecret, RotationInterval};
 use crate::values::time::Moment;
-use crate::wire::kid::{Epoch, Participant};
+use crate::wire::kid::{Channel, Epoch, Participant};
 
 /// How long joins, and rotations on demand, wait for others to share an epoch with: a crowd that comes within a second
 /// costs four epochs instead of hundreds, and a quarter of a second is not noticed while a room loads.
@@ -126,6 +126,11 @@ impl Schedule {
         }
     }
 
+    /// Keys change this often from now on.
+    pub const fn set_interval(&mut self, interval: RotationInterval) {
+        self.interval = interval;
+    }
+
     /// Somebody comes, and gets the epoch that is announced for it and no older one.
     pub fn join(&mut self, now: Moment, rng: &mut impl CryptoRng) -> Result<Participant, NoNumber> {
         let participant = self.numbers.take(self.newest)?;
@@ -212,7 +217,7 @@ impl Schedule {
     }
 
     /// Whether the relay takes what `participant` sealed under `epoch`.
-    pub fn accepts(&self, epoch: Epoch, participant: Participant, now: Moment) -> Result<(), EpochRefused> {
+    pub fn accepts(&self, epoch: Epoch, participant: Participant, _channel: Channel, now: Moment) -> Result<(), EpochRefused> {
         let member = self.members.get(&participant).ok_or(EpochRefused::NotAMember)?;
         let live = self.live.as_ref().ok_or(EpochRefused::Future)?;
         if epoch > live.epoch {
