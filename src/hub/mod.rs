@@ -1,61 +1,82 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Live meetings, and what everybody outside the relay may know of them and do with them.
+//! Live meetings: who is there, what keys are on their way, and what everybody outside the relay may know of them and
+//! do with them.
 //!
-//! Knows no socket, no route and no file.
+//! Two threads meet here, and nowhere else: the relay's (datagrams in, ticks out) and the API's (who comes in, keys,
+//! moderation, facts). What they share is behind the lock of one meeting's room. Knows no socket, no route and no file.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`meeting`] | a live meeting: its room behind a lock, seats, ledger |
+//! | [`admission`] | tickets and resume tokens at the door |
+//! | [`driver`] | what is due in a meeting; seals keys for its participants |
+//! | [`worker`] | the ticks |
+//! | [`egress`] | how a participant is reached |
+//! | `seat` | the boxes of a participant, and its resume token |
+//! | [`tickets`] | tickets handed out and not used |
+//! | [`facts`] | what can be known of a meeting |
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::core::auth::ticket::TicketClaims;
 use crate::core::room::policy::RoomPolicy;
+use crate::core::room::{NotThere, Room, Wish};
+use crate::hub::admission::{ARRIVING_MAX, Arriving, CheckTicket, First};
+use crate::hub::egress::Egress;
 use crate::hub::facts::MeetingFacts;
+use crate::hub::meeting::{Meeting, Place};
 use crate::hub::tickets::Tickets;
 use crate::platform::clock::Clock;
+use crate::platform::entropy;
 use crate::values::id::{AccountId, MeetingId, RoomId, SessionId, WorkspaceId};
-use crate::wire::kid::Participant;
+use crate::values::time::Timestamp;
+use crate::wire::close::CloseCode;
+use crate::wire::control::schema::{Draining, server_message::Body};
 
+pub mod admission;
+pub mod driver;
+pub mod egress;
 pub mod facts;
+pub mod meeting;
+mod seat;
 pub mod tickets;
-
-/// What somebody who may moderate does with a meeting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Do not forward this voice.
-    Mute(Participant),
-    /// Forward it again.
-    Unmute(Participant),
-    /// Do not forward any voice of those who are there, but this one's.
-    MuteAll {
-        /// Who is left out.
-        but: Option<Participant>,
-    },
-    /// Remove.
-    Kick(Participant),
-    /// Let nobody else enter, or let them again.
-    Lock(bool),
-    /// Let somebody in from the lobby.
-    Admit(u32),
-    /// Send somebody in the lobby away.
-    TurnAway(u32),
-    /// Change keys.
-    Rotate,
-    /// Send everybody away.
-    End,
-}
-
-/// There is no such meeting, participant or waiter (any more).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such meeting, participant or waiter")]
-pub struct NotThere;
+pub mod worker;
 
 /// The live meetings.
 pub struct Hub {
     clock: Clock,
+    check_ticket: CheckTicket,
     tickets: Tickets,
+    meetings: Mutex<HashMap<(WorkspaceId, RoomId), Arc<Meeting>>>,
+    /// Counts beginnings and ends of meetings.
+    version: AtomicU64,
+    changed: Notify,
+    arriving: mpsc::Sender<Arriving>,
+    /// Where people are let in and meetings are driven.
+    runtime: Handle,
 }
 
 impl Hub {
-    /// Without meetings.
-    pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, tickets: Tickets::default() })
+    /// Without meetings. People are let in on the runtime this is called in.
+    pub fn start(clock: Clock, check_ticket: CheckTicket) -> Arc<Self> {
+        let (sender, arriving) = mpsc::channel(ARRIVING_MAX);
+        let hub = Arc::new(Self {
+            clock,
+            check_ticket,
+            tickets: Tickets::default(),
+            meetings: Mutex::default(),
+            version: AtomicU64::new(0),
+            changed: Notify::new(),
+            arriving: sender,
+            runtime: Handle::current(),
+        });
+        hub.runtime.spawn(admission::admit(Arc::clone(&hub), arriving));
+        hub
     }
 
     /// Tickets handed out.
@@ -63,33 +84,152 @@ impl Hub {
         &self.tickets
     }
 
+    /// The clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Lets somebody in, by its first message over a carrier. What it is told goes to the egress; a refusal has a code.
+    pub async fn admit(&self, first: First, egress: Arc<Egress>) -> Result<Arc<Meeting>, CloseCode> {
+        let (answer, answered) = oneshot::channel();
+        let arriving = Arriving { first, egress, answer };
+        self.arriving.try_send(arriving).map_err(|_| CloseCode::Busy)?;
+        answered.await.unwrap_or(Err(CloseCode::Draining))
+    }
+
     /// The live meetings of a workspace, the oldest first.
-    pub fn meetings(&self, _workspace: WorkspaceId) -> Vec<MeetingFacts> {
-        Vec::new()
+    pub fn meetings(&self, workspace: WorkspaceId) -> Vec<MeetingFacts> {
+        let of_it = |meeting: &Arc<Meeting>| meeting.place().workspace == workspace;
+        let mut facts: Vec<_> = self.live().into_iter().filter(of_it).map(|meeting| meeting.facts()).collect();
+        facts.sort_by_key(|facts| facts.began_at);
+        facts
     }
 
     /// One live meeting.
-    pub fn meeting(&self, _workspace: WorkspaceId, _meeting: MeetingId) -> Option<MeetingFacts> {
-        None
+    pub fn meeting(&self, workspace: WorkspaceId, meeting: MeetingId) -> Option<MeetingFacts> {
+        self.find_in(workspace, meeting).map(|meeting| meeting.facts())
     }
 
-    /// Does what a moderator says.
-    pub fn moderate(&self, _workspace: WorkspaceId, _meeting: MeetingId, _action: Action) -> Result<(), NotThere> {
-        Err(NotThere)
+    /// Does what a moderator wants.
+    pub fn moderate(&self, workspace: WorkspaceId, meeting: MeetingId, wish: Wish) -> Result<(), NotThere> {
+        self.find_in(workspace, meeting).ok_or(NotThere)?.act(|room, now, rng| room.moderate(wish, now, rng))
+    }
+
+    /// Sends everybody away.
+    pub fn end(&self, workspace: WorkspaceId, meeting: MeetingId) -> Result<(), NotThere> {
+        self.find_in(workspace, meeting).ok_or(NotThere)?.act(|room, now, rng| room.end(CloseCode::Ended, now, rng));
+        Ok(())
     }
 
     /// The room permits something else from now on.
-    pub fn apply_policy(&self, _workspace: WorkspaceId, _room: RoomId, _policy: RoomPolicy) {}
+    pub fn apply_policy(&self, workspace: WorkspaceId, room: RoomId, policy: RoomPolicy) {
+        if let Some(meeting) = self.in_room(workspace, room) {
+            meeting.act(|room, _, _| room.set_policy(policy));
+        }
+    }
 
     /// The room is gone: its meeting ends.
-    pub fn close_room(&self, _workspace: WorkspaceId, _room: RoomId) {}
+    pub fn close_room(&self, workspace: WorkspaceId, room: RoomId) {
+        if let Some(meeting) = self.in_room(workspace, room) {
+            meeting.act(|room, now, rng| room.end(CloseCode::Ended, now, rng));
+        }
+    }
 
     /// A session ended: what was joined with it ends too.
-    pub fn end_session(&self, _workspace: WorkspaceId, _session: SessionId) {}
+    pub fn end_session(&self, workspace: WorkspaceId, session: SessionId) {
+        self.end_sessions(workspace, |_, other| other == session);
+    }
 
     /// All sessions of an account ended, but perhaps one.
-    pub fn end_account(&self, _workspace: WorkspaceId, _account: AccountId, _keep: Option<SessionId>) {}
+    pub fn end_account(&self, workspace: WorkspaceId, account: AccountId, keep: Option<SessionId>) {
+        self.end_sessions(workspace, |other, session| other == account && Some(session) != keep);
+    }
 
     /// An admin switched the voice of an account off or on.
-    pub fn set_account_voice(&self, _workspace: WorkspaceId, _account: AccountId, _voice_off: bool) {}
+    pub fn set_account_voice(&self, workspace: WorkspaceId, account: AccountId, voice_off: bool) {
+        for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
+            meeting.act(|room, _, _| room.set_account_voice(account, voice_off));
+        }
+    }
+
+    /// The appliance stops: everybody hears that, and when to come back.
+    pub fn drain(&self) {
+        for (place, meeting) in self.live().into_iter().enumerate() {
+            // Rooms come back one after another.
+            let after_millis = 500 + u32::try_from(place % 20).unwrap_or(0) * 100;
+            let told = Body::Draining(Draining { after_millis });
+            meeting.act(|room, _, _| room.tell_everybody(&told));
+        }
+    }
+
+    fn end_sessions(&self, workspace: WorkspaceId, ended: impl Fn(AccountId, SessionId) -> bool) {
+        for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
+            meeting.act(|room, now, rng| room.end_sessions(&ended, now, rng));
+        }
+    }
+
+    fn check_ticket(&self, ticket: &str, now: Timestamp) -> Option<TicketClaims> {
+        (self.check_ticket)(ticket, now)
+    }
+
+    /// The meeting in a room; begins one when there is none.
+    fn meeting_in(self: &Arc<Self>, place: Place, policy: RoomPolicy) -> Arc<Meeting> {
+        let key = (place.workspace, place.room);
+        let mut meetings = self.lock();
+        if let Some(meeting) = meetings.get(&key) {
+            return Arc::clone(meeting);
+        }
+        let id = MeetingId::random(&mut entropy::system());
+        tracing::info!(meeting.id = %id, workspace.id = %place.workspace, room.id = %place.room, "meeting began");
+        let meeting = Arc::new(Meeting::new(Room::new(id, policy), place, self.clock.clone()));
+        meetings.insert(key, Arc::clone(&meeting));
+        drop(meetings);
+        self.note_change();
+        self.runtime.spawn(driver::drive(Arc::clone(self), Arc::clone(&meeting)));
+        meeting
+    }
+
+    /// Forgets a meeting that nobody is in. People are let in on the thread that calls this, so nobody comes meanwhile.
+    fn forget_if_empty(&self, meeting: &Arc<Meeting>) -> bool {
+        if !meeting.room().is_empty() {
+            return false;
+        }
+        let key = (meeting.place().workspace, meeting.place().room);
+        self.lock().remove(&key);
+        self.note_change();
+        true
+    }
+
+    fn note_change(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn live(&self) -> Vec<Arc<Meeting>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
+    fn find(&self, id: MeetingId) -> Option<Arc<Meeting>> {
+        self.lock().values().find(|meeting| meeting.id() == id).map(Arc::clone)
+    }
+
+    fn find_in(&self, workspace: WorkspaceId, id: MeetingId) -> Option<Arc<Meeting>> {
+        self.find(id).filter(|meeting| meeting.place().workspace == workspace)
+    }
+
+    fn in_room(&self, workspace: WorkspaceId, room: RoomId) -> Option<Arc<Meeting>> {
+        self.lock().get(&(workspace, room)).map(Arc::clone)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(WorkspaceId, RoomId), Arc<Meeting>>> {
+        self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

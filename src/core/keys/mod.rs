@@ -4,6 +4,7 @@
 //!
 //! Formats are those of `docs/files.md`, `docs/sign-in.md` and `docs/protocol.md`.
 
+pub mod boxes;
 pub mod envelope;
 pub mod epoch;
 pub mod frame;

@@ -55,12 +55,7 @@ impl EventLog {
     }
 
     /// Adds an event or a barrier.
-    pub fn append(
-        &mut self,
-        sender: Participant,
-        record: EventRecord<'_>,
-        now: Moment,
-    ) -> Result<(), StreamError> {
+    pub fn append(&mut self, sender: Participant, record: EventRecord<'_>, now: Moment) -> Result<(), StreamError> {
         let (record, epoch) = match record {
             EventRecord::Event(frame) => (record, frame.kid().epoch),
             EventRecord::Barrier(_, epoch) => (EventRecord::Barrier(Some(sender), epoch), epoch),
@@ -113,7 +108,9 @@ impl EventLog {
     /// Forgets what nobody can ask for any more.
     pub fn expire(&mut self, now: Moment) {
         let end = self.end;
-        while self.entries.pop_front_if(|entry| end - entry.end > KEPT_MAX || now.since(entry.at) > KEPT_FOR).is_some() {}
+        while self.entries.pop_front_if(|entry| end - entry.end > KEPT_MAX || now.since(entry.at) > KEPT_FOR).is_some()
+        {
+        }
     }
 }
 

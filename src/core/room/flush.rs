@@ -197,7 +197,8 @@ impl Flush {
     fn settle<H>(&self, recipient: &mut Member<H>, members: &[Option<Member<H>>], sent: usize) {
         for (place, due) in self.plan.iter().enumerate() {
             let Some(given) = recipient.given.get_mut(due.sender) else { continue };
-            let bytes = frame(members, *due).filter(|frame| frame.is_for(recipient.since)).map(|frame| frame.bytes.len());
+            let bytes =
+                frame(members, *due).filter(|frame| frame.is_for(recipient.since)).map(|frame| frame.bytes.len());
             match due.channel {
                 Channel::Pose if place < sent => {
                     // What was thinned was not wanted; what was culled is counted as that.

@@ -104,7 +104,8 @@ mod tests {
         let named = named.map(|(participant, rate)| schema::Interest { participant, rate: rate.into() }).to_vec();
         let said = SetInterest { default_rate: Rate::Half.into(), named, pinned: vec![9] };
         let interest = Interest::parse(&said).unwrap();
-        let due = |sender: u16, phase| (0..12).filter(|tick| interest.of(Participant(sender)).is_due(*tick, phase)).count();
+        let due =
+            |sender: u16, phase| (0..12).filter(|tick| interest.of(Participant(sender)).is_due(*tick, phase)).count();
         assert_eq!([due(1, 0), due(7, 0), due(8, 0)], [6, 3, 0]);
         let thinned = interest.of(Participant(7));
         assert!(thinned.is_due(4, 0) && !thinned.is_due(4, 1) && thinned.is_due(3, 1));

@@ -76,7 +76,9 @@ impl VoiceRing {
     /// The number of the oldest frame that is kept and worth sending now.
     pub fn oldest(&self, now: Moment) -> u64 {
         let kept = self.count.saturating_sub(VOICE_KEPT);
-        (kept..self.count).find(|number| self.frame(*number).is_some_and(|frame| frame.is_fresh(now))).unwrap_or(self.count)
+        (kept..self.count)
+            .find(|number| self.frame(*number).is_some_and(|frame| frame.is_fresh(now)))
+            .unwrap_or(self.count)
     }
 
     pub fn frame(&self, number: u64) -> Option<&Kept> {

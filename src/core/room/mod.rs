@@ -170,7 +170,8 @@ impl<H: Clone + PartialEq> Room<H> {
 
     /// The members, by number.
     pub fn members(&self) -> Vec<MemberView<'_, H>> {
-        let mut members: Vec<_> = self.members.iter().flatten().map(|member| MemberView(member, &self.policy)).collect();
+        let mut members: Vec<_> =
+            self.members.iter().flatten().map(|member| MemberView(member, &self.policy)).collect();
         members.sort_unstable_by_key(MemberView::number);
         members
     }
@@ -225,6 +226,11 @@ impl<H: Clone + PartialEq> Room<H> {
         self.drain_keys();
     }
 
+    /// Whether this is a member, there or away.
+    pub fn has(&self, participant: Participant) -> bool {
+        self.places.contains_key(&participant)
+    }
+
     /// How a member is reached, when it is there.
     pub fn handle_of(&self, participant: Participant) -> Option<&H> {
         self.member(participant).and_then(Member::handle)
@@ -253,6 +259,13 @@ impl<H: Clone + PartialEq> Room<H> {
             }
             self.key_outputs.push_back(output);
         }
+    }
+
+    /// Says something to all who are there or wait.
+    pub fn tell_everybody(&mut self, message: &server_message::Body) {
+        self.tell_all(None, message);
+        let waiting = self.waiting.iter().map(|waiter| Output::Tell(waiter.handle.clone(), message.clone()));
+        self.outputs.extend(waiting);
     }
 
     /// Says something to all who are there but one.

@@ -421,10 +421,8 @@ impl<H: Clone + PartialEq> Room<H> {
     }
 
     fn lobby(&self) -> schema::Lobby {
-        let waiter = |waiter: &Waiter<H>| schema::Waiter {
-            number: waiter.number,
-            display_name: waiter.who.name.to_string(),
-        };
+        let waiter =
+            |waiter: &Waiter<H>| schema::Waiter { number: waiter.number, display_name: waiter.who.name.to_string() };
         schema::Lobby { waiting: self.waiting.iter().map(waiter).collect() }
     }
 

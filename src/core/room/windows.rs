@@ -40,7 +40,8 @@ impl OfEpoch {
 
     /// Frames that travelled in datagrams and did not arrive.
     fn lost(&self) -> u64 {
-        let lost = |channel: &OfChannel| channel.newest.map_or(0, |newest| (newest + 1).saturating_sub(channel.arrived));
+        let lost =
+            |channel: &OfChannel| channel.newest.map_or(0, |newest| (newest + 1).saturating_sub(channel.arrived));
         self.channels.iter().zip(Channel::ALL).filter(|(_, name)| in_datagrams(*name)).map(|(of, _)| lost(of)).sum()
     }
 }

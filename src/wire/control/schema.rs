@@ -52,7 +52,7 @@ pub struct Resume {
     /// 1.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// From Welcome; used up by this.
+    /// From Welcome; used up by this. Opaque.
     #[prost(bytes = "vec", tag = "2")]
     pub token: ::prost::alloc::vec::Vec<u8>,
     /// Boxes opened so far.
@@ -197,7 +197,7 @@ pub struct Welcome {
     /// empty when resuming: the context goes on.
     #[prost(bytes = "vec", tag = "6")]
     pub encapsulated_key: ::prost::alloc::vec::Vec<u8>,
-    /// For Resume, once; 32 bytes.
+    /// For Resume, once. Opaque.
     #[prost(bytes = "vec", tag = "7")]
     pub resume_token: ::prost::alloc::vec::Vec<u8>,
     /// Sequence of the last event before you came.

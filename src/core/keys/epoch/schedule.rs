@@ -217,7 +217,13 @@ impl Schedule {
     }
 
     /// Whether the relay takes what `participant` sealed under `epoch`.
-    pub fn accepts(&self, epoch: Epoch, participant: Participant, _channel: Channel, now: Moment) -> Result<(), EpochRefused> {
+    pub fn accepts(
+        &self,
+        epoch: Epoch,
+        participant: Participant,
+        _channel: Channel,
+        now: Moment,
+    ) -> Result<(), EpochRefused> {
         let member = self.members.get(&participant).ok_or(EpochRefused::NotAMember)?;
         let live = self.live.as_ref().ok_or(EpochRefused::Future)?;
         if epoch > live.epoch {

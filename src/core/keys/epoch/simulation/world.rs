@@ -374,7 +374,8 @@ impl World {
 
     fn relay(&mut self, sender: Participant, bytes: &[u8]) {
         let epoch = Frame::decode(bytes).unwrap().kid().epoch;
-        let accepted = self.schedule.accepts(epoch, sender, Frame::decode(bytes).unwrap().kid().channel, moment(self.now));
+        let accepted =
+            self.schedule.accepts(epoch, sender, Frame::decode(bytes).unwrap().kid().channel, moment(self.now));
         let Some(peer) = self.peers.get(&sender) else {
             assert!(accepted.is_err(), "a removed member is listened to");
             return;
