@@ -12,6 +12,7 @@
 //! | [`platform`] | the machine: clock, entropy, files, TLS, certificates, logs | core |
 //! | [`hub`] | live meetings: who is there, keys on their way | platform |
 //! | [`api`], [`console`] | what people and programs reach over HTTPS | hub |
+//! | [`relay`] | what headsets and browsers reach over QUIC: forwards, and never reads | hub |
 //! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |
 //!
 //! Where is a sign-in decided? [`core::auth::login`]. Where is it served? `api::sign_in`.
@@ -32,6 +33,8 @@ pub mod hub;
 pub mod api;
 #[cfg(feature = "server")]
 pub mod console;
+#[cfg(feature = "server")]
+pub mod relay;
 
 #[cfg(feature = "server")]
 pub mod app;

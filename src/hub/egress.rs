@@ -23,6 +23,8 @@ const CONTROL_WAITING_MAX: usize = 512;
 /// What travels in a group of screen frames.
 #[derive(Debug, Clone)]
 pub enum ScreenPiece {
+    /// A group begins.
+    Begin,
     /// The next frame, as it travels.
     Frame(Bytes),
     /// There are no more.

@@ -71,6 +71,11 @@ impl Trust {
         &self.certificates
     }
 
+    /// How QUIC is served: the certificate of UDP at each handshake, none before there is a root.
+    pub fn quic(&self) -> Result<Arc<ServerConfig>, TrustError> {
+        Ok(tls::quic_config(Arc::new(pki::UdpCertificates(Arc::clone(&self.certificates))))?)
+    }
+
     /// Mints a root for `scope`. It is presented once it is kept: [`save_authority`], then [`Trust::install`].
     pub fn mint(&self, scope: Scope, label: &str) -> Result<(Authority, AuthorityParts), TrustError> {
         Ok(Authority::mint(scope, label, self.clock.now())?)

@@ -235,6 +235,16 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// Presents the certificate of UDP; nothing before there is a root.
+#[derive(Debug)]
+pub struct UdpCertificates(pub Arc<Certificates>);
+
+impl ResolvesServerCert for UdpCertificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.udp().map(|leaf| leaf.certified_key().clone())
+    }
+}
+
 impl State {
     /// The answer for a local address, unless a certificate has to be minted for it.
     fn judge(&self, local: IpAddr) -> Option<Cover> {

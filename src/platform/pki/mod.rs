@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use crate::values::time::Timestamp;
 
 pub use authority::{Authority, AuthorityParts};
-pub use certificates::{Certificates, Cover, Renewed, SavedLeaves, Slot};
+pub use certificates::{Certificates, Cover, Renewed, SavedLeaves, Slot, UdpCertificates};
 pub use key::{Fingerprint, KeyPkcs8};
 pub use leaf::{Leaf, LeafParts, LeafUse, Validity};
 pub use scope::{DnsName, Scope, ScopeError, Subject};

@@ -52,6 +52,21 @@ pub fn https_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerC
     Ok(Arc::new(config))
 }
 
+/// Application protocols over UDP (RFC 7301): native clients, and browsers.
+pub const ALPN_UDP: [&[u8]; 2] = [b"conclave/1", b"h3"];
+
+/// How QUIC is served, with whatever certificate `resolver` presents at each handshake.
+pub fn quic_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = ServerConfig::clone(&*https_config(resolver)?);
+    config.alpn_protocols = ALPN_UDP.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// The suite of QUIC's Initial packets, whose keys everybody can compute (RFC 9001 §5.2). It protects nothing else.
+pub fn quic_initial_suite() -> Option<rustls::quic::Suite> {
+    aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?.quic_suite()
+}
+
 /// A chain and its key, as `rustls` presents them; refused when they do not belong together.
 pub(super) fn certified_key(
     what: &'static str,

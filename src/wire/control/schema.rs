@@ -3,7 +3,7 @@
 /// What a participant says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientMessage {
-    #[prost(oneof = "client_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "client_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub body: ::core::option::Option<client_message::Body>,
 }
 /// Nested message and enum types in `ClientMessage`.
@@ -23,10 +23,8 @@ pub mod client_message {
         #[prost(message, tag = "6")]
         Moderate(super::Moderate),
         #[prost(message, tag = "7")]
-        Seen(super::Seen),
-        #[prost(message, tag = "8")]
         Ping(super::Ping),
-        #[prost(message, tag = "9")]
+        #[prost(message, tag = "8")]
         Leave(super::Leave),
     }
 }
@@ -127,12 +125,6 @@ pub mod moderate {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Nothing {
-}
-/// Sequence of the last event read: what is older is not needed to resume.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Seen {
-    #[prost(uint64, tag = "1")]
-    pub events: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The control stream: reads what a participant says and does it, writes what it is told.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use web_transport_quinn::{RecvStream, SendStream};
+
+use crate::core::keys::epoch::reason::Removal;
+use crate::core::room::interest::Interest;
+use crate::core::room::rate::{Bucket, Rate};
+use crate::core::room::{NotThere, Wish};
+use crate::hub::meeting::Meeting;
+use crate::platform::clock::Clock;
+use crate::relay::session::Seated;
+use crate::wire::close::CloseCode;
+use crate::wire::control::schema::client_message::Body;
+use crate::wire::control::schema::{Answer, Moderate, Outcome, Pong, moderate::Action, server_message};
+use crate::wire::control::{self, ControlError, Splitter};
+use crate::wire::kid::{Epoch, Participant};
+
+/// Messages a client may send: what a person does, a hundred times over.
+const MESSAGES: Rate = Rate { per_second: 50, burst: 200 };
+/// Bytes read at once.
+const CHUNK: usize = 4_096;
+
+impl From<ControlError> for CloseCode {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::TooLarge => Self::TooLarge,
+            ControlError::Malformed => Self::Malformed,
+        }
+    }
+}
+
+/// Reads messages from a stream.
+pub(super) struct Reader {
+    stream: RecvStream,
+    splitter: Splitter,
+    rate: Bucket,
+    clock: Clock,
+}
+
+impl Reader {
+    pub fn new(stream: RecvStream) -> Self {
+        Self { stream, splitter: Splitter::default(), rate: Bucket::new(MESSAGES), clock: Clock::system() }
+    }
+
+    /// The next message.
+    pub async fn next(&mut self) -> Result<Body, CloseCode> {
+        loop {
+            if let Some(message) = self.splitter.next()? {
+                if !self.rate.take(self.clock.moment()) {
+                    return Err(CloseCode::TooMany);
+                }
+                return Ok(control::decode_client(&message)?);
+            }
+            let chunk = self.stream.read_chunk(CHUNK, true).await;
+            // A control stream that ends ends the carrier.
+            let chunk = chunk.ok().flatten().ok_or(CloseCode::Unexpected)?;
+            self.splitter.push(&chunk.bytes);
+        }
+    }
+}
+
+/// Writes what a participant is told, in order.
+pub(super) async fn write(mut stream: SendStream, mut messages: mpsc::Receiver<Bytes>) {
+    // Before events and screens: keys travel here.
+    let _ = stream.set_priority(i32::MAX);
+    while let Some(message) = messages.recv().await {
+        if stream.write_chunk(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Does what a participant says until its carrier ends or it says something wrong.
+pub(super) async fn read(seated: Seated, mut reader: Reader) {
+    loop {
+        let done = match reader.next().await {
+            Ok(message) => obey(&seated, message),
+            Err(code) => Err(code),
+        };
+        if let Err(code) = done {
+            return seated.close(code);
+        }
+    }
+}
+
+fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
+    let Seated { egress, meeting, .. } = seated;
+    let participant = match (&message, egress.participant()) {
+        (Body::Ping(ping), _) => {
+            egress.tell(server_message::Body::Pong(Pong { token: ping.token }));
+            return Ok(());
+        }
+        (Body::Leave(_), None) => return Err(CloseCode::Left),
+        // In the lobby there is nothing else to say.
+        (_, None) => return Err(CloseCode::Unexpected),
+        (_, Some(participant)) => participant,
+    };
+    match message {
+        Body::Ready(ready) => meeting.act(|room, now, rng| room.ready(participant, Epoch(ready.epoch), now, rng)),
+        Body::SetInterest(said) => {
+            let interest = Interest::parse(&said).map_err(|_| CloseCode::Malformed)?;
+            meeting.act(|room, _, _| room.set_interest(participant, interest));
+        }
+        Body::SetSelf(own) => meeting.act(|room, _, _| room.set_muted(participant, own.muted)),
+        Body::Moderate(said) => {
+            let request = said.request;
+            let answer = moderate(meeting, participant, said)?;
+            egress.tell(server_message::Body::Outcome(Outcome { request, answer: answer.into() }));
+        }
+        Body::Leave(_) => leave(meeting, participant),
+        Body::Ping(_) => {}
+        Body::Join(_) | Body::Resume(_) => return Err(CloseCode::Unexpected),
+    }
+    Ok(())
+}
+
+/// A participant goes.
+pub(super) fn leave(meeting: &Meeting, participant: Participant) {
+    let remove = |room: &mut crate::core::room::Room<_>, now, rng: &mut _| {
+        room.remove(participant, Removal::Left, CloseCode::Left, now, rng)
+    };
+    // Who was removed a moment ago is gone as well.
+    let _: Result<(), NotThere> = meeting.act(remove);
+}
+
+fn moderate(meeting: &Meeting, from: Participant, said: Moderate) -> Result<Answer, CloseCode> {
+    let number = |number: u32| u16::try_from(number).map(Participant).map_err(|_| CloseCode::Malformed);
+    let wish = match said.action.ok_or(CloseCode::Malformed)? {
+        Action::Mute(participant) => Wish::Mute(number(participant)?),
+        Action::Unmute(participant) => Wish::Unmute(number(participant)?),
+        Action::MuteAll(_) => Wish::MuteAll { but: Some(from) },
+        Action::Kick(participant) => Wish::Kick(number(participant)?),
+        Action::Lock(locked) => Wish::Lock(locked),
+        Action::Admit(waiter) => Wish::Admit(waiter),
+        Action::TurnAway(waiter) => Wish::TurnAway(waiter),
+        Action::Rotate(_) => Wish::Rotate,
+    };
+    Ok(meeting.act(|room, now, rng| {
+        if !room.may_moderate(from) {
+            return Answer::NotPermitted;
+        }
+        match room.moderate(wish, now, rng) {
+            Ok(()) => Answer::Done,
+            Err(NotThere) => Answer::NotFound,
+        }
+    }))
+}

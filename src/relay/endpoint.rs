@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Sockets, QUIC's configuration, and who may knock how often.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::{hkdf, hmac};
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use web_transport_quinn::{Request, Session};
+
+use crate::hub::Hub;
+use crate::platform::pki::tls;
+use crate::relay::carrier::{DATAGRAMS_WAITING_MAX, Kind};
+use crate::relay::{RelayError, Settings, session};
+
+/// Where browsers connect.
+const PATH: &str = "/xr/v1";
+/// Carriers of which nothing is heard are gone after this.
+const IDLE: Duration = Duration::from_secs(8);
+/// How often a quiet carrier is probed: three may be lost.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// How long a handshake may take, HTTP/3 included.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Half-open handshakes from which on an address has to be proven first (a Retry, RFC 9000 §8.1.2).
+const HALF_OPEN_PROVEN: usize = 256;
+/// Half-open handshakes at most.
+const HALF_OPEN_MAX: usize = 1_024;
+/// Half-open handshakes of one address.
+const HALF_OPEN_OF_ADDRESS: usize = 32;
+/// Streams a client may have open at once: control and events.
+const BIDIRECTIONAL: u32 = 4;
+/// Groups of screen frames a client may send at once, and what HTTP/3 needs.
+const UNIDIRECTIONAL: u32 = 12;
+/// Bytes a client may send ahead on one stream: a key frame.
+const STREAM_WINDOW: u32 = 2 << 20;
+/// Bytes a client may send ahead on all streams.
+const WINDOW: u32 = 8 << 20;
+/// Datagrams that arrived and were not read, in bytes: a tick of the largest rates.
+const DATAGRAMS_UNREAD_MAX: usize = 256 * 1_024;
+
+/// QUIC as the relay serves it.
+pub(super) fn server_config(settings: &Settings) -> Result<ServerConfig, RelayError> {
+    let initial = tls::quic_initial_suite().ok_or(RelayError::Tls)?;
+    let crypto = QuicServerConfig::with_initial(Arc::clone(&settings.tls), initial).map_err(|_| RelayError::Tls)?;
+    let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"conclave-quic-token-1").extract(settings.secret.expose());
+    let mut config = ServerConfig::new(Arc::new(crypto), Arc::new(token_key));
+    config.transport_config(Arc::new(transport()?));
+    config.max_incoming(HALF_OPEN_MAX);
+    Ok(config)
+}
+
+fn transport() -> Result<TransportConfig, RelayError> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IDLE.try_into().map_err(|_| RelayError::Tls)?))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_concurrent_bidi_streams(VarInt::from_u32(BIDIRECTIONAL))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNIDIRECTIONAL))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(WINDOW))
+        .datagram_receive_buffer_size(Some(DATAGRAMS_UNREAD_MAX))
+        .datagram_send_buffer_size(DATAGRAMS_WAITING_MAX);
+    Ok(transport)
+}
+
+/// Takes over the sockets. Must be called inside the runtime that is to serve them.
+pub(super) fn open(settings: &Settings, server: &ServerConfig) -> std::io::Result<Vec<Endpoint>> {
+    settings
+        .sockets
+        .iter()
+        .map(|socket| {
+            let mut config = EndpointConfig::new(Arc::new(derived_hmac(settings, b"conclave-quic-reset-1")));
+            let ids = u64::from_be_bytes(derived(settings, b"conclave-quic-ids-1"));
+            config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+            let socket: UdpSocket = socket.try_clone()?;
+            Endpoint::new(config, Some(server.clone()), socket, Arc::new(TokioRuntime))
+        })
+        .collect()
+}
+
+fn derived_hmac(settings: &Settings, label: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, &derived::<32>(settings, label))
+}
+
+/// Bytes for one purpose, the same at each start.
+fn derived<const N: usize>(settings: &Settings, label: &[u8]) -> [u8; N] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, settings.secret.expose()), label);
+    let mut bytes = [0; N];
+    for (place, byte) in bytes.iter_mut().zip(tag.as_ref()) {
+        *place = *byte;
+    }
+    bytes
+}
+
+/// Handshakes that are not done, in all and of each address.
+#[derive(Debug, Default)]
+pub(super) struct Gate(Mutex<HalfOpen>);
+
+#[derive(Debug, Default)]
+struct HalfOpen {
+    all: usize,
+    of_address: HashMap<IpAddr, usize>,
+}
+
+/// A handshake that is counted as long as this lives.
+struct Counted {
+    gate: Arc<Gate>,
+    address: IpAddr,
+}
+
+/// What becomes of somebody who knocks.
+enum Knock {
+    Enter(Counted),
+    ProveAddress,
+    GoAway,
+}
+
+impl Gate {
+    fn knock(self: &Arc<Self>, incoming: &Incoming) -> Knock {
+        let address = incoming.remote_address().ip().to_canonical();
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = open.of_address.get(&address).copied().unwrap_or(0);
+        if open.all >= HALF_OPEN_MAX || of_address >= HALF_OPEN_OF_ADDRESS {
+            return Knock::GoAway;
+        }
+        if open.all >= HALF_OPEN_PROVEN && !incoming.remote_address_validated() {
+            return Knock::ProveAddress;
+        }
+        open.all += 1;
+        *open.of_address.entry(address).or_default() += 1;
+        Knock::Enter(Counted { gate: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut open = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Some(count) = open.of_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.of_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Lets carriers in until the endpoint is closed.
+pub(super) async fn accept(endpoint: Endpoint, hub: Arc<Hub>, gate: Arc<Gate>) {
+    while let Some(incoming) = endpoint.accept().await {
+        match gate.knock(&incoming) {
+            Knock::Enter(counted) => {
+                tokio::spawn(enter(incoming, counted, Arc::clone(&hub)));
+            }
+            // It was not proven, so it can be asked to.
+            Knock::ProveAddress => drop(incoming.retry()),
+            Knock::GoAway => incoming.ignore(),
+        }
+    }
+}
+
+async fn enter(incoming: Incoming, counted: Counted, hub: Arc<Hub>) {
+    let Ok(Some((session, kind))) = tokio::time::timeout(HANDSHAKE, handshake(incoming)).await else { return };
+    drop(counted);
+    session::run(session, kind, hub).await;
+}
+
+/// A carrier of either kind; `None` when it does not come about.
+async fn handshake(incoming: Incoming) -> Option<(Session, Kind)> {
+    let connection = incoming.accept().ok()?.await.ok()?;
+    let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
+    let [native, browser] = tls::ALPN_UDP;
+    match data.protocol.as_deref()? {
+        protocol if protocol == native => Some((Session::raw(connection), Kind::Quic)),
+        protocol if protocol == browser => {
+            let request = Request::accept(connection).await.ok()?;
+            if request.url.path() == PATH {
+                return Some((request.ok().await.ok()?, Kind::WebTransport));
+            }
+            drop(request.reject(web_transport_quinn::http::StatusCode::NOT_FOUND).await);
+            None
+        }
+        _ => None,
+    }
+}
