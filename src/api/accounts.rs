@@ -133,6 +133,7 @@ async fn create(
         display_name: request.display_name,
         role,
         status: AccountStatus::Active,
+        voice_off: false,
         created_at: now,
     };
     let mut event = admin.caller.event("account.create", format!("account:{}", account.id), Outcome::Allowed);
@@ -220,6 +221,7 @@ async fn update(
             display_name: request.display_name.unwrap_or_else(|| before.display_name.clone()),
             role: request.role.unwrap_or(before.role),
             status: request.status.unwrap_or(before.status),
+            voice_off: request.voice_off.unwrap_or(before.voice_off),
             ..before.clone()
         };
         if !own_role.manages(after.role) {

@@ -13,7 +13,7 @@ use crate::core::keys::sealing::{Binding, SealedBox};
 use crate::platform::entropy;
 use crate::platform::password;
 use crate::platform::pki::DnsName;
-use crate::values::secret::SecretText;
+use crate::values::secret::{Key256, SecretText};
 
 /// Longest plaintext in a box, in bytes; a credential with the longest names and passwords has less than 4 KiB.
 const BOX_MAX: usize = 8_192;
@@ -58,9 +58,19 @@ impl Unredeemed {
 
 /// Opens a box of somebody who is signed in, and uses its challenge up.
 pub fn open<T: DeserializeOwned>(app: &Services, sealed: &Sealed, addressed: Option<&str>) -> Result<T, Problem> {
-    let (value, challenge) = open_unredeemed(app, sealed, addressed)?;
-    challenge.redeem(app)?;
-    Ok(value)
+    let opened: Unsealed<T> = open_unredeemed(app, sealed, addressed)?;
+    opened.challenge.redeem(app)?;
+    Ok(opened.value)
+}
+
+/// What came out of a box.
+pub struct Unsealed<T> {
+    /// What was in it.
+    pub value: T,
+    /// Its challenge, not used up yet.
+    pub challenge: Unredeemed,
+    /// The secret that the device and the appliance have now.
+    pub exported: Key256,
 }
 
 /// Opens a box and reads the JSON inside.
@@ -68,7 +78,7 @@ pub fn open_unredeemed<T: DeserializeOwned>(
     app: &Services,
     sealed: &Sealed,
     addressed: Option<&str>,
-) -> Result<(T, Unredeemed), Problem> {
+) -> Result<Unsealed<T>, Problem> {
     let now = app.clock.now();
     if !is_ours(app, &sealed.origin, addressed) {
         return Err(Problem::OriginUnknown);
@@ -85,7 +95,7 @@ pub fn open_unredeemed<T: DeserializeOwned>(
     let opened = key.open(binding, &boxed).map_err(|_| Problem::SealedUnreadable)?;
     // The parser's message could quote the plaintext, so it is not passed on.
     let value = serde_json::from_slice(&opened.plain).map_err(|_| Problem::SealedUnreadable)?;
-    Ok((value, Unredeemed(sealed.challenge.0.clone())))
+    Ok(Unsealed { value, challenge: Unredeemed(sealed.challenge.0.clone()), exported: opened.exported })
 }
 
 /// Whether `origin` is this appliance, as the client addressed it.

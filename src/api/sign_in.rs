@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::credential;
+use crate::api::credential::{self, Unsealed};
 use crate::api::error::{Problem, ProblemBody};
 use crate::api::extract::Json;
 use crate::api::principal::Caller;
@@ -35,6 +35,7 @@ use crate::platform::store::sessions::{self, Session};
 use crate::platform::store::workspace::{Workspace, Write};
 use crate::values::id::{AccountId, SessionId};
 use crate::values::name::{DisplayName, UserName, WorkspaceName};
+use crate::values::secret::Key256;
 
 /// From so many wrong tries in a row the audit says so: each further one waits longer, so the log stays short.
 const AUDITED_FAILURES: u32 = 3;
@@ -70,13 +71,13 @@ async fn sign_in(
     Json(request): Json<SignIn>,
 ) -> Result<Response, Problem> {
     let arrived = app.clock.instant();
-    let (credential, challenge) = match (request.sealed, request.plain) {
+    let (credential, challenge, exported) = match (request.sealed, request.plain) {
         (Some(sealed), None) => {
             let addressed = credential::authority(&headers, &uri);
-            let (credential, challenge) = credential::open_unredeemed::<Credential>(&app, &sealed, addressed)?;
-            (credential, Some(challenge))
+            let Unsealed { value, challenge, exported } = credential::open_unredeemed(&app, &sealed, addressed)?;
+            (value, Some(challenge), Some(exported))
         }
-        (None, Some(plain)) => (plain, None),
+        (None, Some(plain)) => (plain, None, None),
         _ => return Err(Problem::InvalidBody("give exactly one of `sealed` and `plain`".to_owned())),
     };
     let attempt = Attempt::admit(&app, &credential.workspace, &credential.user_name)?;
@@ -85,7 +86,6 @@ async fn sign_in(
     challenge.map_or(Ok(()), |challenge| challenge.redeem(&app))?;
 
     let named = look_up(&app, &credential, sealed).await?;
-    let device = request.device_name;
     match decide(&app, &credential, place, &named).await? {
         Decision::Refused => Err(refuse(&app, attempt, &named, peer, arrived).await),
         Decision::Denied { account, reason: Denial::AccountDisabled } => {
@@ -99,7 +99,8 @@ async fn sign_in(
         Decision::Granted { account, .. } => {
             attempt.settle(Try::Proven);
             let workspace = Arc::clone(&named.workspace);
-            let begun = begin_session(&app, named, account, credential, device, request.carrier, peer).await?;
+            let device = Device { name: request.device_name, carrier: request.carrier, exported, peer };
+            let begun = begin_session(&app, named, account, credential, device).await?;
             grant(&app, &workspace, begun, request.carrier, StatusCode::CREATED).await
         }
     }
@@ -203,22 +204,30 @@ async fn refuse(app: &Services, attempt: Attempt<'_>, named: &Named, peer: Peer,
     Problem::SignInRefused
 }
 
+/// What signs in.
+struct Device {
+    name: Option<DisplayName>,
+    carrier: Carrier,
+    /// What it has in common with the appliance since it sealed its credential.
+    exported: Option<Key256>,
+    peer: Peer,
+}
+
 async fn begin_session(
     app: &Services,
     named: Named,
     account: AccountId,
     credential: Credential,
-    device: Option<DisplayName>,
-    carrier: Carrier,
-    peer: Peer,
+    device: Device,
 ) -> Result<Begun, Problem> {
+    let Device { name, carrier, exported, peer } = device;
     let Named { workspace, stored } = named;
     let (stored, mark) = stored.ok_or(Problem::SignInRefused)?;
     let outdated = app.hasher.is_outdated(&stored.password_hash);
     let rehashed = if outdated { app.hasher.hash(credential.password).await.ok() } else { None };
     let now = app.clock.now();
     let rng = &mut entropy::system();
-    let device_name = device.map_or_else(|| "unnamed device".to_owned(), |name| name.to_string());
+    let device_name = name.map_or_else(|| "unnamed device".to_owned(), |name| name.to_string());
     let session = Session { id: SessionId::random(rng), account, device_name, created_at: now, last_seen_at: now };
     let first = RefreshToken::first(session.id, rng);
     let caller = Caller::account(account, workspace.id(), peer);
@@ -229,7 +238,7 @@ async fn begin_session(
         if account.status != AccountStatus::Active || !accounts::still_has(write.sql(), account.id, &mark)? {
             return Ok(None);
         }
-        sessions::insert(write, &session, carrier.into(), &first)?;
+        sessions::insert(write, &session, carrier.into(), &first, exported.as_ref())?;
         if let Some(hash) = rehashed {
             accounts::set_password(write, account.id, &hash, now)?;
         }

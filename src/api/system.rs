@@ -139,6 +139,7 @@ async fn setup(
         display_name: request.operator.display_name,
         role: Role::Admin,
         status: AccountStatus::Active,
+        voice_off: false,
         created_at: now,
     };
     let event = local.caller.event("appliance.claim", format!("operator:{}", operator.id), Outcome::Allowed);

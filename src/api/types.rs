@@ -183,6 +183,8 @@ pub struct AccountView {
     /// Whether it may be used.
     #[schema(value_type = String)]
     pub status: AccountStatus,
+    /// Whether its voice is switched off in every meeting.
+    pub voice_off: bool,
     /// Where it belongs.
     pub workspace: WorkspaceRef,
     /// What its role carries.
@@ -235,6 +237,8 @@ pub struct UpdateAccount {
     /// `disabled` ends every session at once.
     #[schema(value_type = Option<String>)]
     pub status: Option<AccountStatus>,
+    /// Whether its voice is switched off in every meeting, also those it is in.
+    pub voice_off: Option<bool>,
 }
 
 /// `PUT …/accounts/{account}/password`.

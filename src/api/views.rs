@@ -29,6 +29,7 @@ pub fn account(account: &Account, workspace: &WorkspaceRef) -> AccountView {
         display_name: account.display_name.clone(),
         role: account.role,
         status: account.status,
+        voice_off: account.voice_off,
         workspace: workspace.clone(),
         permissions: account.role.permissions().map(|permission: Permission| permission.as_str().to_owned()).collect(),
         created_at: account.created_at,

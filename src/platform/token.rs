@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Access tokens: JWT with HS512 and nothing else (RFC 7515, 7519).
+//! Access tokens and tickets: JWT with HS512 and nothing else (RFC 7515, 7519).
 //!
 //! The library signs and verifies; which claims hold is `core::auth::token`'s decision. The key is found by `kid` in
 //! the keyring, in memory, before any database is touched.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::core::auth::ticket::TicketClaims;
 use crate::core::auth::token::Claims;
 use crate::platform::store::keyring::Keyring;
 use crate::values::id::WorkspaceId;
 
-/// A token longer than this is not looked at, in bytes; ours have about 450.
+/// A token longer than this is not looked at, in bytes; ours have about 450, tickets up to 1,200.
 const LONGEST: usize = 2_048;
 
 /// The token is not one of ours. Callers do not tell the reasons apart.
@@ -20,15 +23,33 @@ pub struct TokenError;
 
 /// Signs claims under the newest token key of their workspace.
 pub fn sign(keyring: &Keyring, claims: &Claims) -> Result<String, TokenError> {
-    let keys = keyring.keys(claims.wid).ok_or(TokenError)?;
+    sign_claims(keyring, claims.wid, claims)
+}
+
+/// Signs the claims of a ticket, likewise.
+pub fn sign_ticket(keyring: &Keyring, claims: &TicketClaims) -> Result<String, TokenError> {
+    sign_claims(keyring, claims.wid, claims)
+}
+
+fn sign_claims(keyring: &Keyring, workspace: WorkspaceId, claims: &impl Serialize) -> Result<String, TokenError> {
+    let keys = keyring.keys(workspace).ok_or(TokenError)?;
     let (version, key) = keys.newest_token().ok_or(TokenError)?;
     let mut header = Header::new(Algorithm::HS512);
-    header.kid = Some(format!("{}.{version}", claims.wid));
+    header.kid = Some(format!("{workspace}.{version}"));
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(key.expose())).map_err(|_| TokenError)
 }
 
 /// Verifies the signature and returns the claims with the workspace whose key made it. The claims are not checked yet.
 pub fn verify(keyring: &Keyring, token: &str) -> Result<(Claims, WorkspaceId), TokenError> {
+    verify_claims(keyring, token)
+}
+
+/// The same for a ticket. Neither reads as the other: they have other claims, and take no unknown ones.
+pub fn verify_ticket(keyring: &Keyring, ticket: &str) -> Result<(TicketClaims, WorkspaceId), TokenError> {
+    verify_claims(keyring, ticket)
+}
+
+fn verify_claims<C: DeserializeOwned>(keyring: &Keyring, token: &str) -> Result<(C, WorkspaceId), TokenError> {
     if token.len() > LONGEST {
         return Err(TokenError);
     }
@@ -48,7 +69,7 @@ pub fn verify(keyring: &Keyring, token: &str) -> Result<(Claims, WorkspaceId), T
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
-    let decoded = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(key.expose()), &validation);
+    let decoded = jsonwebtoken::decode::<C>(token, &DecodingKey::from_secret(key.expose()), &validation);
     decoded.map(|data| (data.claims, workspace)).map_err(|_| TokenError)
 }
 

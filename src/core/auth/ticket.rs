@@ -63,6 +63,8 @@ impl<'de> Deserialize<'de> for KeyThumbprint {
 pub struct Grant {
     /// Speak.
     pub voice: bool,
+    /// An admin switched the account's voice off; it may be switched on again in the meeting.
+    pub voice_off: bool,
     /// Share a screen.
     pub screen: bool,
     /// Mute, kick, lock, admit, rotate.

@@ -177,6 +177,7 @@ impl Rates {
 
 impl<H> Member<H> {
     pub fn new(number: Participant, who: Newcomer, handle: H, events: u64, now: Moment) -> Self {
+        let voice_off = who.grant.voice_off;
         Self {
             number,
             who,
@@ -185,7 +186,7 @@ impl<H> Member<H> {
             since: None,
             muted: false,
             muted_by_moderator: false,
-            voice_off: false,
+            voice_off,
             pose: PoseSlot::default(),
             voice: VoiceRing::default(),
             loudness: Loudness::default(),

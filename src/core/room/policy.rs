@@ -90,7 +90,8 @@ impl RoomPolicy {
         }
         let moderate = role.carries(Permission::RoomModerate);
         Some(Grant {
-            voice: role.carries(Permission::RoomVoice) && !voice_off,
+            voice: role.carries(Permission::RoomVoice),
+            voice_off,
             screen: role.carries(Permission::RoomScreenShare),
             moderate,
             lobby: match self.lobby {
@@ -109,10 +110,10 @@ mod tests {
     #[test]
     fn a_role_gets_what_it_carries_and_no_more() {
         let policy = RoomPolicy::default();
-        let grant = |voice, screen, moderate| Some(Grant { voice, screen, moderate, lobby: false });
+        let grant = |voice, screen, moderate| Some(Grant { voice, voice_off: false, screen, moderate, lobby: false });
         assert_eq!(policy.grant(Role::Guest, false), grant(false, false, false));
         assert_eq!(policy.grant(Role::User, false), grant(true, true, false));
-        assert_eq!(policy.grant(Role::User, true), grant(false, true, false));
+        assert_eq!(policy.grant(Role::User, true).map(|grant| (grant.voice, grant.voice_off)), Some((true, true)));
         assert_eq!(policy.grant(Role::PowerUser, false), grant(true, true, true));
     }
 

@@ -25,6 +25,8 @@ pub struct Account {
     pub role: Role,
     /// Whether it may be used.
     pub status: AccountStatus,
+    /// Whether its voice is switched off in every meeting.
+    pub voice_off: bool,
     /// Since when it exists.
     pub created_at: Timestamp,
 }
@@ -38,7 +40,7 @@ pub enum NameTaken {
     LooksAlike,
 }
 
-const COLUMNS: &str = "id, user_name, display_name, role, status, created_at";
+const COLUMNS: &str = "id, user_name, display_name, role, status, voice_off, created_at";
 
 fn role(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Role> {
     Role::from_name(&row.get::<_, String>(column)?).ok_or_else(|| BadColumn(column).into())
@@ -59,6 +61,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         display_name: text(row, "display_name")?,
         role: role(row, "role")?,
         status: status(row)?,
+        voice_off: row.get("voice_off")?,
         created_at: time(row, "created_at")?,
     })
 }
@@ -190,11 +193,16 @@ pub fn set_password(write: &Write<'_>, id: AccountId, password_hash: &str, now: 
     Ok(())
 }
 
-/// Switches an account on or off, changes its role or its display name.
+/// Switches an account or its voice on or off, changes its role or its display name.
 pub fn update(write: &Write<'_>, account: &Account) -> rusqlite::Result<()> {
-    let sql = "UPDATE accounts SET display_name = ?2, role = ?3, status = ?4 WHERE id = ?1";
-    let values =
-        params![account.id.as_bytes(), account.display_name.as_str(), account.role.as_str(), account.status.as_str()];
+    let sql = "UPDATE accounts SET display_name = ?2, role = ?3, status = ?4, voice_off = ?5 WHERE id = ?1";
+    let values = params![
+        account.id.as_bytes(),
+        account.display_name.as_str(),
+        account.role.as_str(),
+        account.status.as_str(),
+        account.voice_off
+    ];
     write.sql().execute(sql, values)?;
     Ok(())
 }

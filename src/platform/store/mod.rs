@@ -28,6 +28,7 @@ pub mod error;
 pub mod files;
 pub mod keyring;
 pub mod registry;
+pub mod rooms;
 mod row;
 pub mod sessions;
 pub mod workspace;

@@ -6,9 +6,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::core::auth::refresh::{self, RefreshDecision, RefreshToken, StoredSession};
-use crate::platform::store::row::{id, time};
+use crate::platform::store::keyring::WorkspaceKeys;
+use crate::platform::store::row::{BadColumn, id, time};
 use crate::platform::store::workspace::Write;
 use crate::values::id::{AccountId, SessionId};
+use crate::values::secret::Key256;
 use crate::values::time::Timestamp;
 
 /// How the refresh token travels.
@@ -78,6 +80,17 @@ pub fn of_account(database: &Connection, account: AccountId, now: Timestamp) -> 
     rows.filter(|row| row.as_ref().map_or(true, |session| session.expires_at() > now)).collect()
 }
 
+/// The secret that the device and the appliance have since a sealed sign-in; none after one in clear.
+pub fn exported(database: &Connection, keys: &WorkspaceKeys, id: SessionId) -> rusqlite::Result<Option<Key256>> {
+    let sql = "SELECT exported FROM sessions WHERE id = ?1";
+    let sealed: Option<Option<Vec<u8>>> =
+        database.query_row(sql, params![id.as_bytes()], |row| row.get(0)).optional()?;
+    let Some(sealed) = sealed.flatten() else { return Ok(None) };
+    let opened = keys.open_field("sessions", "exported", id.as_bytes(), &sealed);
+    let opened = opened.ok().and_then(|opened| Key256::from_slice(&opened));
+    opened.map(Some).ok_or_else(|| BadColumn("exported").into())
+}
+
 /// How many sessions are live.
 pub fn count_live(database: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM sessions WHERE refreshed_at > ?1 AND created_at > ?2";
@@ -91,8 +104,15 @@ const PER_ACCOUNT: u32 = 100;
 /// Spent token hashes remembered of one session: a week of refreshing, and a bound for who refreshes without end.
 const SPENT_PER_SESSION: u32 = 1_000;
 
-/// Begins a session with its first refresh token, and clears the account's ended and surplus ones away.
-pub fn insert(write: &Write<'_>, session: &Session, carrier: Carrier, first: &RefreshToken) -> rusqlite::Result<()> {
+/// Begins a session with its first refresh token and what its sealed sign-in exported, and clears the account's ended and
+/// surplus ones away.
+pub fn insert(
+    write: &Write<'_>,
+    session: &Session,
+    carrier: Carrier,
+    first: &RefreshToken,
+    exported: Option<&Key256>,
+) -> rusqlite::Result<()> {
     let now = session.created_at;
     write.sql().execute(
         "DELETE FROM sessions WHERE account = ?1 AND (refreshed_at <= ?2 OR created_at <= ?3)",
@@ -107,16 +127,19 @@ pub fn insert(write: &Write<'_>, session: &Session, carrier: Carrier, first: &Re
              (SELECT id FROM sessions WHERE account = ?1 ORDER BY refreshed_at DESC LIMIT ?2)",
         params![session.account.as_bytes(), PER_ACCOUNT - 1],
     )?;
+    let seal = |key: &Key256| write.keys().seal_field("sessions", "exported", session.id.as_bytes(), key.expose());
+    let exported = exported.map(seal).transpose().map_err(|_| BadColumn("exported"))?;
     write.sql().execute(
-        "INSERT INTO sessions (id, account, device_name, carrier, current_hash, created_at, refreshed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+        "INSERT INTO sessions (id, account, device_name, carrier, current_hash, created_at, refreshed_at, exported)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
         params![
             session.id.as_bytes(),
             session.account.as_bytes(),
             session.device_name,
             carrier.as_str(),
             first.hash(),
-            now.as_millis()
+            now.as_millis(),
+            exported
         ],
     )?;
     Ok(())
