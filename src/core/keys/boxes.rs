@@ -217,9 +217,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
-        let begin = |key: &[u8]| BoxSealer::begin(MEETING, key, &psk(3), SESSION, &mut entropy::system()).err();
-        assert_eq!(begin(&[1; 31]), Some(BoxError::Key));
-        assert_eq!(begin(&[0; 32]), Some(BoxError::Key));
+    fn what_is_no_key_and_a_point_of_low_order_are_refused_by_both() {
+        let device = MeetingKeyPair::generate(&mut entropy::system());
+        let one = [&[1][..], &[0; 31]].concat();
+        // p − 1, of order two.
+        let minus_one = [&[0xec][..], &[0xff; 30], &[0x7f]].concat();
+        for bad in [&[][..], &[5; 31], &[5; 33], &[0; 32], &one, &minus_one] {
+            let begun = BoxSealer::begin(MEETING, bad, &psk(3), SESSION, &mut entropy::system());
+            assert_eq!(begun.err(), Some(BoxError::Key), "{bad:?}");
+            let begun = BoxOpener::begin(&device, MEETING, bad, &psk(3), SESSION);
+            assert_eq!(begun.err(), Some(BoxError::Key), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn both_ends_move_between_threads_and_show_nothing() {
+        fn moves<T: Send + 'static>(_: &T) {}
+        let (sealer, opener) = pair();
+        moves(&sealer);
+        moves(&opener);
+        assert_eq!(format!("{sealer:?} {opener:?}"), "BoxSealer(…) BoxOpener(0 opened, …)");
     }
 }

@@ -156,7 +156,7 @@ mod tests {
                     found.push(ClientMessage { body: Some(decode_client(&message).unwrap()) });
                 }
             }
-            assert_eq!(found, [join(), ping, join()], "cut into {cut}");
+            assert_eq!(found, [join(), ping.clone(), join()], "cut into {cut}");
         }
     }
 
