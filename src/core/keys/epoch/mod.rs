@@ -17,6 +17,7 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use crate::values::secret::Key256;
+use crate::wire::kid::Channel;
 
 pub mod schedule;
 
@@ -33,9 +34,20 @@ mod stage;
 #[cfg(test)]
 mod simulation;
 
-/// How long keys live on after the switch to their successor. What was sealed just before a slow sender heard of the
-/// switch is still under way then; 2 s are four times the longest wait for members to be ready.
-pub const RETIRE_AFTER: Duration = Duration::from_secs(2);
+/// How long keys live on for poses and voices after the switch to their successor. What was sealed just before a slow
+/// sender heard of the switch is still under way then; 2 s are four times the longest wait for members to be ready.
+pub const RETIRE_DATAGRAMS_AFTER: Duration = Duration::from_secs(2);
+/// The same for events and screens, which lose nothing and come in order: what waits for a reader may be 5 s old, a
+/// group of a screen lives 10 s, and who loses its carrier has 15 s to come back.
+pub const RETIRE_STREAMS_AFTER: Duration = Duration::from_secs(15);
+
+/// How long keys live on for a channel after the switch to their successor.
+const fn retire_after(channel: Channel) -> Duration {
+    match channel {
+        Channel::Pose | Channel::Voice => RETIRE_DATAGRAMS_AFTER,
+        Channel::Event | Channel::Screen => RETIRE_STREAMS_AFTER,
+    }
+}
 
 /// The secret all members of a meeting share for an epoch: 32 random bytes, wiped when dropped, never shown. It cannot
 /// be cloned.
@@ -75,7 +87,7 @@ pub struct RotationIntervalError(u64);
 pub struct RotationInterval(Duration);
 
 impl RotationInterval {
-    /// Seconds at least: the two seconds keys live on, and a switch, fit in twice.
+    /// Seconds at least: the two seconds that keys of poses and voices live on, and a switch, fit in twice.
     pub const SHORTEST_SECONDS: u64 = 5;
     /// Seconds at most: what somebody who learned a key could follow.
     pub const LONGEST_SECONDS: u64 = 300;

@@ -112,7 +112,7 @@ pub enum Fate {
         /// Of these, those that had not said they were ready. They may miss frames until the secret arrives.
         late: usize,
     },
-    /// The relay accepts it no longer.
+    /// The relay accepts it no longer, on any channel.
     Retired,
 }
 

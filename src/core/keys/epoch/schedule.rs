@@ -47,6 +47,15 @@ pub enum Output {
     Exhausted,
 }
 
+impl Output {
+    /// A member that came back is meant by its new number.
+    pub fn renumber(&mut self, old: Participant, new: Participant) {
+        if let Self::Deliver { to, .. } | Self::Switch { to, .. } = self {
+            to.iter_mut().filter(|member| **member == old).for_each(|member| *member = new);
+        }
+    }
+}
+
 /// Why the relay refuses a frame by its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum EpochRefused {
@@ -140,8 +149,9 @@ impl Schedule {
         Ok(participant)
     }
 
-    /// A member comes back over a new carrier, under a fresh number. It may go on with the epochs it has, and gets the
-    /// next one like somebody who joins.
+    /// A member comes back over a new carrier, under a fresh number. It goes on with the epochs it was handed, also with
+    /// one that is announced, and gets the next one like somebody who joins. What is still in an output for it goes to the
+    /// new number. While it was away nothing changed here: it was handed secrets like everybody.
     pub fn replace(
         &mut self,
         old: Participant,
@@ -152,11 +162,13 @@ impl Schedule {
             return Err(NotAMember(old).into());
         }
         let participant = self.numbers.take(self.newest)?;
-        let member = self.forget(old)?;
-        if let Some(announced) = &mut self.announced {
-            announced.forget(old);
-        }
+        let member = self.members.remove(&old).ok_or(NotAMember(old))?;
+        self.numbers.give_back(old, self.newest);
         self.members.insert(participant, member);
+        if let Some(announced) = &mut self.announced {
+            announced.renumber(old, participant);
+        }
+        self.outputs.iter_mut().for_each(|output| output.renumber(old, participant));
         self.want(Reason::Join, now + COALESCE_WITHIN, None);
         self.advance(now, rng);
         Ok(participant)
@@ -208,7 +220,7 @@ impl Schedule {
             Some(announced) => Some(announced.deadline()),
             None => earliest(self.wanted.as_ref().map(|wanted| wanted.due), self.rotation_due()),
         };
-        earliest(begin, self.retiring.front().map(|retiring| retiring.until))
+        earliest(begin, self.retiring.front().map(Retiring::until))
     }
 
     /// The next thing to be done.
@@ -216,12 +228,12 @@ impl Schedule {
         self.outputs.pop_front()
     }
 
-    /// Whether the relay takes what `participant` sealed under `epoch`.
+    /// Whether the relay takes what `participant` sealed under `epoch` for a channel. It does not know of barriers.
     pub fn accepts(
         &self,
         epoch: Epoch,
         participant: Participant,
-        _channel: Channel,
+        channel: Channel,
         now: Moment,
     ) -> Result<(), EpochRefused> {
         let member = self.members.get(&participant).ok_or(EpochRefused::NotAMember)?;
@@ -229,7 +241,7 @@ impl Schedule {
         if epoch > live.epoch {
             return Err(EpochRefused::Future);
         }
-        let retiring = self.retiring.iter().any(|retiring| retiring.epoch == epoch && now < retiring.until);
+        let retiring = self.retiring.iter().any(|retiring| retiring.epoch == epoch && retiring.accepts(channel, now));
         if epoch != live.epoch && !retiring {
             return Err(EpochRefused::Stale);
         }
@@ -301,7 +313,7 @@ impl Schedule {
         if let Some(announced) = self.announced.take_if(|announced| announced.is_due(now)) {
             self.switch(announced, now);
         }
-        while let Some(over) = self.retiring.pop_front_if(|retiring| now >= retiring.until) {
+        while let Some(over) = self.retiring.pop_front_if(|retiring| now >= retiring.until()) {
             self.outputs.push_back(Output::Ledger(over.end()));
         }
         if self.announced.is_none() {
@@ -405,7 +417,8 @@ mod tests {
         schedule.handle_timeout(at(30_300), &mut rng());
         schedule.ready(BOB, Epoch(2), at(30_400), &mut rng());
         schedule.handle_timeout(at(30_800), &mut rng());
-        schedule.handle_timeout(at(32_800), &mut rng());
+        assert_eq!(schedule.poll_timeout(), Some(at(45_800)));
+        schedule.handle_timeout(at(45_800), &mut rng());
         let expected = [
             "deliver 2 to 3",
             "2 {Timer} Announced { members: 3 }",
@@ -421,14 +434,19 @@ mod tests {
         let mut schedule = meeting(2);
         let carl = schedule.join(at(1_000), &mut rng()).unwrap();
         schedule.handle_timeout(at(1_250), &mut rng());
-        assert_eq!(schedule.accepts(Epoch(2), ADA, at(1_749)), Err(EpochRefused::Future));
+        assert_eq!(schedule.accepts(Epoch(2), ADA, Channel::Event, at(1_749)), Err(EpochRefused::Future));
         schedule.handle_timeout(at(1_750), &mut rng());
-        let accepts = |epoch, who, millis| schedule.accepts(Epoch(epoch), who, at(millis));
-        assert_eq!(accepts(2, carl, 1_750), Ok(()));
-        assert_eq!(accepts(1, carl, 1_750), Err(EpochRefused::BeforeJoin));
-        assert_eq!(accepts(1, ADA, 3_749), Ok(()));
-        assert_eq!(accepts(1, ADA, 3_750), Err(EpochRefused::Stale));
-        assert_eq!(accepts(2, Participant(9), 1_750), Err(EpochRefused::NotAMember));
+        for (channel, until) in
+            [(Channel::Pose, 3_750), (Channel::Voice, 3_750), (Channel::Event, 16_750), (Channel::Screen, 16_750)]
+        {
+            let accepts = |epoch, who, millis| schedule.accepts(Epoch(epoch), who, channel, at(millis));
+            assert_eq!(accepts(2, carl, 1_750), Ok(()));
+            assert_eq!(accepts(1, carl, 1_750), Err(EpochRefused::BeforeJoin));
+            assert_eq!(accepts(1, ADA, until - 1), Ok(()));
+            assert_eq!(accepts(1, ADA, until), Err(EpochRefused::Stale));
+            assert_eq!(accepts(2, ADA, 60_000), Ok(()));
+            assert_eq!(accepts(2, Participant(9), 1_750), Err(EpochRefused::NotAMember));
+        }
         assert!(schedule.routes(Epoch(2), carl) && !schedule.routes(Epoch(1), carl));
     }
 
@@ -485,10 +503,27 @@ mod tests {
         let mut schedule = meeting(2);
         let again = schedule.replace(ADA, at(1_000), &mut rng()).unwrap();
         assert_eq!(again, Participant(2));
-        assert_eq!(schedule.accepts(Epoch(1), again, at(1_000)), Ok(()));
-        assert_eq!(schedule.accepts(Epoch(1), ADA, at(1_000)), Err(EpochRefused::NotAMember));
+        assert_eq!(schedule.accepts(Epoch(1), again, Channel::Pose, at(1_000)), Ok(()));
+        assert_eq!(schedule.accepts(Epoch(1), ADA, Channel::Pose, at(1_000)), Err(EpochRefused::NotAMember));
         schedule.handle_timeout(at(1_250), &mut rng());
         assert_eq!(drain(&mut schedule), ["deliver 2 to 2", "2 {Join} Announced { members: 2 }"]);
+    }
+
+    #[test]
+    fn who_comes_back_while_an_epoch_is_announced_is_waited_for_and_told_of_the_switch() {
+        let mut schedule = meeting(2);
+        schedule.rotate(at(1_000), &mut rng());
+        schedule.handle_timeout(at(1_250), &mut rng());
+        let again = schedule.replace(ADA, at(1_260), &mut rng()).unwrap();
+        let Some(Output::Deliver { to, .. }) = schedule.poll_output() else { unreachable!() };
+        assert_eq!(to, [again, BOB]);
+        schedule.ready(BOB, Epoch(2), at(1_270), &mut rng());
+        schedule.ready(ADA, Epoch(2), at(1_270), &mut rng());
+        assert_eq!(schedule.live(), Some(Epoch(1)));
+        schedule.ready(again, Epoch(2), at(1_280), &mut rng());
+        assert_eq!(schedule.live(), Some(Epoch(2)));
+        let told = |output: &Output| matches!(output, Output::Switch { to, .. } if *to == [BOB, again]);
+        assert!(schedule.outputs.iter().any(told));
     }
 
     #[test]

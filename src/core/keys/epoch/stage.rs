@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::core::keys::epoch::RETIRE_AFTER;
 use crate::core::keys::epoch::reason::{Fate, LedgerEntry, Reasons};
+use crate::core::keys::epoch::{RETIRE_STREAMS_AFTER, retire_after};
 use crate::values::time::Moment;
-use crate::wire::kid::{Epoch, Participant};
+use crate::wire::kid::{Channel, Epoch, Participant};
 
 /// How long a switch waits for members that did not say they are ready. Control round trips below 400 ms, between any
 /// two places on earth, fit in with a tick and a busy headset to spare.
@@ -48,6 +48,15 @@ impl Announced {
         self.unready.remove(&member);
     }
 
+    /// A member goes on under another number, as ready as it was.
+    pub fn renumber(&mut self, old: Participant, new: Participant) {
+        for numbers in [&mut self.members, &mut self.unready] {
+            if numbers.remove(&old) {
+                numbers.insert(new);
+            }
+        }
+    }
+
     pub fn entry(&self, at: Moment, fate: Fate) -> LedgerEntry {
         LedgerEntry { epoch: self.epoch, reasons: self.reasons, at, fate }
     }
@@ -68,21 +77,31 @@ pub(super) struct Live {
 
 impl Live {
     pub fn retire(self, now: Moment) -> Retiring {
-        Retiring { epoch: self.epoch, reasons: self.reasons, until: now + RETIRE_AFTER }
+        Retiring { epoch: self.epoch, reasons: self.reasons, since: now }
     }
 }
 
-/// The meeting seals under its successor; what was under way is still accepted.
+/// The meeting seals under its successor; what was under way is still accepted, on streams longer than in datagrams.
 #[derive(Debug)]
 pub(super) struct Retiring {
     pub epoch: Epoch,
-    pub reasons: Reasons,
-    pub until: Moment,
+    reasons: Reasons,
+    /// When its successor was switched to.
+    since: Moment,
 }
 
 impl Retiring {
+    pub fn accepts(&self, channel: Channel, now: Moment) -> bool {
+        now < self.since + retire_after(channel)
+    }
+
+    /// When no channel takes it any longer.
+    pub fn until(&self) -> Moment {
+        self.since + RETIRE_STREAMS_AFTER
+    }
+
     /// What the ledger says when it is over: at [`Retiring::until`], whenever somebody looks.
     pub fn end(self) -> LedgerEntry {
-        LedgerEntry { epoch: self.epoch, reasons: self.reasons, at: self.until, fate: Fate::Retired }
+        LedgerEntry { epoch: self.epoch, reasons: self.reasons, at: self.until(), fate: Fate::Retired }
     }
 }

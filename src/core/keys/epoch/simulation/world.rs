@@ -171,14 +171,14 @@ impl World {
         }
         self.schedule.remove(participant, removal, moment(self.now), &mut self.secrets).unwrap();
         self.drain();
-        assert!(self.schedule.accepts(Epoch(0), participant, moment(self.now)).is_err());
+        assert!(self.schedule.accepts(Epoch(0), participant, Channel::Pose, moment(self.now)).is_err());
     }
 
     pub fn replace_somebody(&mut self) {
         let Some(old) = self.somebody() else { return };
         let new = self.schedule.replace(old, moment(self.now), &mut self.secrets).unwrap();
         let mut peer = self.peers.remove(&old).unwrap();
-        peer.keys.renumber(new);
+        peer.keys.renumber(new, self.schedule.live(), moment(self.now));
         // What was on its way over the old carrier is lost.
         peer.quality = Quality::Bad;
         assert!(self.peers.insert(new, peer).is_none(), "a number is in use twice");
@@ -315,9 +315,8 @@ impl World {
                         self.happens(at, Happening::Ready(participant, epoch));
                     }
                 }
-                let waiting: Vec<_> =
-                    std::iter::from_fn(|| self.peers.get_mut(&participant)?.keys.take_parked(now)).collect();
-                waiting.into_iter().for_each(|frame| self.receive(participant, &frame));
+                let peer = self.peers.get_mut(&participant).unwrap();
+                while peer.keys.receive_parked(now, &mut [0; 64]).is_some() {}
             }
             Happening::Switch(participant, epoch) => {
                 if let Some(peer) = self.peers.get_mut(&participant) {
