@@ -3,6 +3,11 @@
 
 use std::process::ExitCode;
 
+/// The system's allocator, counted.
+#[cfg(feature = "bench-alloc")]
+#[global_allocator]
+static COUNTED: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
+
 fn main() -> ExitCode {
     conclave::cli::main()
 }

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use crate::api::error::ProblemBody;
+use crate::cli::bench::error::BenchError;
 use crate::cli::client::ClientError;
 use crate::config::ConfigError;
 use crate::lifecycle::LifecycleError;
@@ -30,6 +31,9 @@ pub enum Failure {
     /// The appliance did not start or did not stop well.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    /// Nothing was measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// Reading or writing something else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -53,7 +57,8 @@ impl Failure {
             Self::Lifecycle(error) => lifecycle_code(error),
             Self::Client(ClientError::NotRunning { .. }) => 69,
             Self::Client(ClientError::NotPermitted { .. }) => 77,
-            Self::Client(_) => 70,
+            Self::Bench(error) if error.is_wrong_usage() => 2,
+            Self::Client(_) | Self::Bench(_) => 70,
             Self::Io(_) => 74,
         }
     }

@@ -17,6 +17,7 @@ use crate::lifecycle::{self, Options};
 
 mod account;
 mod audit;
+pub mod bench;
 mod client;
 mod demo;
 mod exit;
@@ -52,12 +53,20 @@ struct Common {
     json: bool,
 }
 
+impl Common {
+    const fn output(&self) -> Output {
+        if self.json { Output::Json } else { Output::Text }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the appliance
     Serve(Serve),
     /// Run an appliance with a demo workspace, claimed by itself
     Demo(demo::Demo),
+    /// Measure the relay on this machine, against a relay that forwards on arrival
+    Bench(Box<bench::Bench>),
     /// Claim a new appliance: fix names and networks, make the first operator
     Setup(setup::Setup),
     /// Show how the appliance is
@@ -162,16 +171,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Ok(lifecycle::run(config, options, async |_| ControlFlow::Continue(()))?)
         }
         Command::Demo(demo) => demo::run(demo, &common),
+        Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
         Command::Openapi => {
             let document = crate::api::document().to_pretty_json().map_err(std::io::Error::other)?;
             Ok(output::print(&format!("{document}\n"))?)
         }
         remote => {
-            let door = Door {
-                client: Client::new(&admin_socket(&common)?),
-                output: if common.json { Output::Json } else { Output::Text },
-            };
+            let door = Door { client: Client::new(&admin_socket(&common)?), output: common.output() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(run_remote(&door, remote))
         }
@@ -187,7 +194,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Session(command) => session::run(door, command).await,
         Command::Audit(command) => audit::run(door, command).await,
         // Handled before a socket was looked for.
-        Command::Serve(_) | Command::Demo(_) | Command::Config(_) | Command::Openapi => Ok(()),
+        Command::Serve(_) | Command::Demo(_) | Command::Bench(_) | Command::Config(_) | Command::Openapi => Ok(()),
     }
 }
 
