@@ -62,6 +62,14 @@ impl BenchError {
         matches!(self, Self::Load(_) | Self::StreamsOnBaseline | Self::Loss(_) | Self::NoTime)
     }
 
+    /// What the other process is told: without what it adds itself.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Relay(reason) => reason,
+            other => other.to_string(),
+        }
+    }
+
     /// Names what was tried.
     pub(super) fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io { what, source }

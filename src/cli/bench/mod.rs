@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `load` | what is sent: options, presets, expected deliveries |
-//! | `subject` | the relays that are compared, and how to get into each: `conclave`, `baseline` |
+//! | `subject` | the relays that are compared, and how to get into each: `conclave` with `participant`, `baseline` |
 //! | `process` | the relay's process, from both ends |
 //! | `generator` | one run; `speak` and `pace` send, `listen` receives, `tally` and `histogram` count |
 //! | [`netem`] | a bad network in between |
@@ -42,6 +42,7 @@ mod listen;
 mod load;
 pub mod netem;
 mod pace;
+mod participant;
 mod process;
 mod report;
 mod socket;

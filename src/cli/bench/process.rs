@@ -81,7 +81,7 @@ pub(super) fn obey(orders: impl BufRead, mut answers: impl Write) -> Result<(), 
     let mut started: Option<Started> = None;
     for line in orders.lines() {
         let line = line.map_err(BenchError::io("reading orders"))?;
-        let answer = follow(&line, &mut started).unwrap_or_else(|error| Answer::Failed(error.to_string()));
+        let answer = follow(&line, &mut started).unwrap_or_else(|error| Answer::Failed(error.reason()));
         let mut text = serde_json::to_string(&answer).map_err(|error| BenchError::Relay(error.to_string()))?;
         text.push('\n');
         answers.write_all(text.as_bytes()).and_then(|()| answers.flush()).map_err(BenchError::io("answering"))?;

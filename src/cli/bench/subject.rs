@@ -13,7 +13,7 @@ use web_transport_quinn::{RecvStream, SendStream, Session};
 
 use super::error::BenchError;
 use super::load::{Carrier, Load};
-use super::{baseline, conclave};
+use super::{baseline, conclave, participant};
 use crate::wire::frame::{Clear, Frame};
 use crate::wire::kid::{Channel, Participant};
 
@@ -144,7 +144,7 @@ pub struct Joined {
 /// Lets a participant in, as far as it can be before others are there too. Its keys may become ready later.
 pub async fn join(subject: Subject, door: &Door, credential: &str) -> Result<Joined, String> {
     match subject {
-        Subject::Conclave => conclave::join(door, credential).await,
+        Subject::Conclave => participant::join(door, credential).await,
         Subject::Baseline => baseline::join(door, credential).await,
     }
 }

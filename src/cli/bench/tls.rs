@@ -17,6 +17,8 @@ use crate::platform::pki::tls;
 
 /// The name in the certificate.
 pub(super) const SERVER_NAME: &str = "localhost";
+/// The addresses in it: WebTransport connects by address, so that nothing is resolved.
+const SERVER_ADDRESSES: [&str; 2] = ["127.0.0.1", "::1"];
 /// As the relay has it: carriers of which nothing is heard are gone after this.
 pub(super) const IDLE: Duration = Duration::from_secs(8);
 /// As the relay has it.
@@ -38,7 +40,8 @@ fn fault(error: impl std::fmt::Display) -> BenchError {
 impl Identity {
     /// A fresh one.
     pub fn new() -> Result<Self, BenchError> {
-        let made = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()]).map_err(fault)?;
+        let names: Vec<String> = [SERVER_NAME].into_iter().chain(SERVER_ADDRESSES).map(ToOwned::to_owned).collect();
+        let made = rcgen::generate_simple_self_signed(names).map_err(fault)?;
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(fault)?;
         let key = any_supported_type(&key).map_err(fault)?;
