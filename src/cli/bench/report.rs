@@ -165,13 +165,13 @@ impl Report {
     /// Where the rest of the frames is, as far as the relay says.
     fn missing(&self, medians: &Medians) -> String {
         let Figures { superseded, culled, lost, .. } = medians.figures;
-        let named = [("superseded", superseded), ("culled", culled), ("lost on the way in", lost)];
+        let named = [("superseded", superseded), ("culled", culled), ("lost before the relay", lost)];
         let counted: Vec<_> = named.iter().filter(|(_, count)| *count > 0.0).collect();
         if counted.is_empty() {
             return String::new();
         }
         let told: Vec<_> = counted.iter().map(|(name, count)| format!("{} {name}", grouped(*count))).collect();
-        format!(" ({} in {} s)", told.join(", "), self.window_s)
+        format!(" ({}, in {} s)", told.join(", "), self.window_s)
     }
 
     fn medians(&self) -> String {
@@ -270,7 +270,7 @@ mod tests {
         for said in [
             "10 participants in one room by QUIC: all send 72 poses a second of 110 B, 2 send 50 voice frames a second of 100 B.",
             "Conclave's relay takes 20.0 % of one core: 200.00 µs of CPU a delivered frame.",
-            "99.00 % of what was to arrive did (8 superseded, 2 culled, 1 lost on the way in in 10 s).",
+            "99.00 % of what was to arrive did (8 superseded, 2 culled, 1 lost before the relay, in 10 s).",
             "0.125 of the CPU a delivered frame that forwarding on arrival does (0.100 to 0.200 over the rounds): 8.0 times less.",
             "MEDIAN                                   conclave",
             "Doubt: round 1, conclave: senders ran more than 2 ms late",
