@@ -66,9 +66,9 @@ pub(super) fn start(socket: UdpSocket, load: &Load) -> Result<Started, BenchErro
     let workspace = WorkspaceId::random(&mut entropy::system());
     let rooms: Vec<_> = (0..load.rooms).map(|_| RoomId::random(&mut entropy::system())).collect();
     let tickets = Tickets { hub: &hub, load, workspace, now: clock.now() };
-    let credentials = (0..load.participants)
-        .map(|index| tickets.hand_out(index, *rooms.get(load.room_of(index)).ok_or(BenchError::NoTime)?))
-        .collect::<Result<_, _>>()?;
+    // Participant i is in room i % rooms.
+    let seats = (0..load.participants).zip(rooms.iter().cycle());
+    let credentials = seats.map(|(index, room)| tickets.hand_out(index, *room)).collect::<Result<_, _>>()?;
     let running = Box::new(Appliance { hub, workspace, relay, stop, meetings });
     Ok(Started { certificate: identity.certificate.to_vec(), credentials, running })
 }

@@ -33,8 +33,6 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(15);
 const KEYS_PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether they did.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long sending goes on after the window, so that its last frames arrive under the same load.
-const TAIL: Duration = Duration::from_millis(500);
 
 /// What is run.
 pub(super) struct Run<'a> {
@@ -47,6 +45,8 @@ pub(super) struct Run<'a> {
     pub warm_up: Duration,
     /// The window.
     pub duration: Duration,
+    /// How long sending goes on after it, so that its last frames arrive under the same load.
+    pub tail: Duration,
 }
 
 /// Reads what the relay used and counted so far. May block.
@@ -126,7 +126,7 @@ async fn measure<M: Meter>(
     hearing.times.end(ended);
     let own_after = own()?;
     let after = read(meter).await?;
-    tokio::time::sleep(TAIL).await;
+    tokio::time::sleep(run.tail).await;
     Ok((after.since(&before), own_after.since(&own_before), ended.since(begun)))
 }
 
@@ -150,18 +150,17 @@ fn endpoints(run: &Run<'_>) -> Result<Vec<Endpoint>, BenchError> {
 /// Lets everybody in, a few at a time, in their order.
 async fn join_all(run: &Run<'_>, endpoints: &[Endpoint]) -> Result<Vec<Joined>, BenchError> {
     let mut people = Vec::with_capacity(run.load.participants);
-    let credentials: Vec<_> = run.invitation.credentials.iter().cloned().enumerate().collect();
-    for some in credentials.chunks(JOINING) {
+    let arriving: Vec<_> = run.invitation.credentials.iter().zip(endpoints.iter().cycle()).enumerate().collect();
+    for some in arriving.chunks(JOINING) {
         let mut joining = Vec::with_capacity(some.len());
-        for (index, credential) in some.iter().cloned() {
-            let endpoint = endpoints.get(index % endpoints.len()).ok_or(BenchError::NoTime)?;
+        for (index, (credential, endpoint)) in some.iter().copied() {
+            let (subject, credential) = (run.subject, credential.clone());
             let door = Door {
                 endpoint: endpoint.clone(),
                 address: run.address,
                 certificate: run.invitation.certificate.clone(),
                 carrier: run.load.carrier,
             };
-            let subject = run.subject;
             let join =
                 async move { tokio::time::timeout(JOIN_PATIENCE, subject::join(subject, &door, &credential)).await };
             joining.push((index, tokio::spawn(join)));
@@ -248,7 +247,9 @@ mod tests {
         let (certificate, credentials) = (started.certificate, started.credentials);
         let invitation = Invitation { address, certificate, credentials };
         let (warm_up, duration) = (Duration::from_millis(200), Duration::from_secs(1));
-        let run = Run { subject: Subject::Baseline, load: &load, invitation: &invitation, address, warm_up, duration };
+        let tail = Duration::from_millis(500);
+        let (subject, load, invitation) = (Subject::Baseline, &load, &invitation);
+        let run = Run { subject, load, invitation, address, warm_up, duration, tail };
         let (outcome, meter) = drive(&run, Here(started.running)).await.unwrap();
         meter.0.stop();
 

@@ -247,9 +247,9 @@ impl Load {
         self.event.hz > 0.0 || self.screen.hz > 0.0
     }
 
-    /// Loudest voices that a room is to forward: 8 as in a meeting, or all (0) when more are to be heard.
+    /// Loudest voices that a room is to forward: 8 as in a meeting, or all (0) when more of a room talk.
     pub const fn voices(&self) -> u16 {
-        if self.talking > VOICES_DEFAULT as usize { 0 } else { VOICES_DEFAULT }
+        if self.talking.div_ceil(self.rooms) > VOICES_DEFAULT as usize { 0 } else { VOICES_DEFAULT }
     }
 
     /// Frames that should arrive in a second, at all receivers together.

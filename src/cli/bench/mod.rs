@@ -54,6 +54,8 @@ mod usage;
 
 /// Before each window: paths find their size, tables their room.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// After each window, besides the time that the network takes: a saturated relay is this far behind at most.
+const TAIL: Duration = Duration::from_millis(500);
 /// The seed of the bad network, so that every run has the same one.
 const NETWORK_SEED: u64 = 1;
 
@@ -89,8 +91,6 @@ pub(super) fn run(bench: &Bench, output: Output) -> Result<(), Failure> {
         return Ok(obey(BufReader::new(io::stdin()), io::stdout())?);
     }
     let load = bench.check()?;
-    // A hundred participants need more sockets than many shells allow; without them the error names what is missing.
-    drop(crate::platform::sys::raise_descriptor_limit());
     let report = bench.measure(load, &say)?;
     Ok(output.print(&report, Report::text)?)
 }
@@ -189,7 +189,15 @@ impl Bench {
         let (relay, invitation) = RelayProcess::start(subject, load)?;
         let network = self.network(invitation.address)?;
         let address = network.as_ref().map_or(invitation.address, Netem::address);
-        let run = Run { subject, load, invitation: &invitation, address, warm_up: WARM_UP, duration: self.duration };
+        let run = Run {
+            subject,
+            load,
+            invitation: &invitation,
+            address,
+            warm_up: WARM_UP,
+            duration: self.duration,
+            tail: TAIL + 2 * Duration::from_millis(self.delay),
+        };
         let (outcome, relay) = runtime.block_on(drive(&run, relay))?;
         drop((relay, network));
         let figures = Figures::of(&outcome);
