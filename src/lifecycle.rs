@@ -24,6 +24,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::app;
 use crate::config::Config;
+use crate::hub::Hub;
+use crate::hub::admission::CheckTicket;
 use crate::platform::clock::Clock;
 use crate::platform::https::{self, Drained, LocalListener, Server};
 use crate::platform::password::{Cost, Hasher, PasswordError};
@@ -31,7 +33,7 @@ use crate::platform::store::Store;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
 use crate::platform::trust::{Trust, TrustError};
-use crate::platform::{sys, telemetry};
+use crate::platform::{sys, telemetry, token};
 use crate::values::id::WorkspaceId;
 
 /// How often the anchor follows the audit chains. What a crash loses of it is noticed by nobody: a file may be newer.
@@ -147,7 +149,8 @@ where
             https: https.clone(),
             own_uid: sys::own_uid(),
         };
-        let services = Arc::new(Services::new(store, trust, hasher, clock, facts));
+        let hub = Hub::start(clock.clone(), ticket_check(&store));
+        let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
         let router = app::router(&services);
         for listener in listeners {
             let tls = Arc::clone(&services) as Arc<dyn https::TlsFor>;
@@ -165,6 +168,16 @@ where
         drop(std::fs::remove_file(&config.admin_socket));
         tracing::info!(drain.finished = drained.finished, drain.aborted = drained.aborted, "stopped");
         Ok(())
+    })
+}
+
+/// What the hub asks about a ticket: whose key signed it, and whether its claims hold now.
+fn ticket_check(store: &Store) -> CheckTicket {
+    let keyring = Arc::clone(store.keyring());
+    let issuer = format!("conclave:{}", store.public_identity().appliance_id());
+    Box::new(move |ticket, now| {
+        let (claims, signed_by) = token::verify_ticket(&keyring, ticket).ok()?;
+        claims.check(&issuer, signed_by, now).ok().map(|()| claims)
     })
 }
 

@@ -3,6 +3,8 @@
 //!
 //! What a caller may not see does not exist for it: an Admin's account answers a Power User as an absent one.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
@@ -25,7 +27,7 @@ use crate::core::auth::permission::{Permission, Role};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
 use crate::platform::store::sessions;
-use crate::platform::store::workspace::Write;
+use crate::platform::store::workspace::{Workspace, Write};
 use crate::values::id::{AccountId, SessionId};
 use crate::values::name::UserName;
 
@@ -191,7 +193,7 @@ async fn show(
     Ok(axum::Json(views::account(&account, &workspace)))
 }
 
-/// Change display name, role or status. Disabling ends every session of the account.
+/// Change display name, role, status or voice. Disabling ends every session of the account.
 #[utoipa::path(patch, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = UpdateAccount, responses(
     (status = 200, body = AccountView),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -235,13 +237,34 @@ async fn update(
         if after.status == AccountStatus::Disabled {
             sessions::delete_of_account(write, account, None)?;
         }
-        event.detail = format!("role {}, {}", after.role.as_str(), after.status.as_str());
+        let voice = if after.voice_off { "voice off" } else { "voice on" };
+        event.detail = format!("role {}, {}, {voice}", after.role.as_str(), after.status.as_str());
         write.audit(&event, now)?;
-        Ok(Ok(after))
+        Ok(Ok((before, after)))
     };
-    let after = admin.workspace.write(write).await??;
+    let (before, after) = admin.workspace.write(write).await??;
+    // What a ticket granted was granted to the role: with a lower one, or none, its holders join anew or not at all.
+    if after.status == AccountStatus::Disabled || after.role < before.role {
+        app.hub.end_account(admin.workspace.id(), account, None);
+    }
+    if after.voice_off != before.voice_off {
+        tell_voice(&app, &admin.workspace, account).await?;
+    }
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
     Ok(axum::Json(views::account(&after, &workspace)))
+}
+
+/// Tells the live meetings what is stored of an account's voice. On the writer, so that of two changes the last one
+/// that was stored is the last one told.
+async fn tell_voice(app: &App, workspace: &Arc<Workspace>, account: AccountId) -> Result<(), Problem> {
+    let (hub, id) = (Arc::clone(&app.hub), workspace.id());
+    let tell = move |write: &Write<'_>| {
+        if let Some(account) = accounts::find(write.sql(), account)? {
+            hub.set_account_voice(id, account.id, account.voice_off);
+        }
+        Ok(())
+    };
+    Ok(workspace.write(tell).await?)
 }
 
 /// Set the password of an account. Ends its sessions.
@@ -285,6 +308,7 @@ async fn reset_password(
         Ok(Ok(ended))
     };
     let sessions_ended = admin.workspace.write(write).await??;
+    app.hub.end_account(admin.workspace.id(), account, None);
     Ok(axum::Json(PasswordSet { initial_password: given.to_tell(), sessions_ended }))
 }
 
@@ -331,6 +355,7 @@ async fn end_sessions(
         write.audit(&event, now).map(Ok)
     };
     admin.workspace.write(write).await??;
+    app.hub.end_account(admin.workspace.id(), account, None);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -368,5 +393,6 @@ async fn end_session(
         write.audit(&event, now).map(Ok)
     };
     admin.workspace.write(write).await??;
+    app.hub.end_session(admin.workspace.id(), session);
     Ok(StatusCode::NO_CONTENT)
 }

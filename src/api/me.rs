@@ -83,7 +83,11 @@ async fn end_session(
         write.audit(&event, now)?;
         Ok(true)
     };
-    if member.workspace.write(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
+    if !member.workspace.write(write).await? {
+        return Err(Problem::NotFound);
+    }
+    app.hub.end_session(member.workspace.id(), session);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Change my password. Ends my other sessions.
@@ -137,5 +141,9 @@ async fn change_password(
         write.audit(&event, now)?;
         Ok(true)
     };
-    if member.workspace.write(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::CurrentPasswordWrong) }
+    if !member.workspace.write(write).await? {
+        return Err(Problem::CurrentPasswordWrong);
+    }
+    app.hub.end_account(member.workspace.id(), account, Some(keep));
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use crate::core::auth::challenge::Challenges;
 use crate::core::keys::sealing::SealingKey;
 use crate::core::limit::Softlock;
+use crate::hub::Hub;
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
 use crate::platform::https::{Counters, Drain, TlsFor};
@@ -39,6 +40,8 @@ pub struct Services {
     pub trust: Trust,
     /// Sign-in sealing keys.
     pub sealing: SealingKeys,
+    /// Live meetings.
+    pub hub: Arc<Hub>,
     /// One-time challenges.
     challenges: Mutex<Challenges>,
     /// Wrong tries.
@@ -69,13 +72,14 @@ pub struct Server {
 
 impl Services {
     /// Puts the services together.
-    pub fn new(store: Store, trust: Trust, hasher: Hasher, clock: Clock, server: Server) -> Self {
+    pub fn new(store: Store, trust: Trust, hasher: Hasher, hub: Arc<Hub>, clock: Clock, server: Server) -> Self {
         let started_at = clock.now();
         Self {
             store,
             hasher,
             trust,
             sealing: SealingKeys::default(),
+            hub,
             challenges: Mutex::new(Challenges::new(&mut entropy::system())),
             softlock: Mutex::default(),
             counters: server.counters,

@@ -84,11 +84,11 @@ async fn refresh(
     let token = next.clone();
     let write = move |write: &Write<'_>| {
         let (decision, session) = sessions::refresh(write, &presented, &token, carrier.into(), now)?;
-        let Some(session) = session else { return Ok(None) };
-        let Some(account) = accounts::find(write.sql(), session.account)? else { return Ok(None) };
+        let Some(session) = session else { return Ok(Err(None)) };
+        let Some(account) = accounts::find(write.sql(), session.account)? else { return Ok(Err(None)) };
         match decision {
             RefreshDecision::Rotate | RefreshDecision::Repeat if account.status == AccountStatus::Active => {
-                Ok(Some((session, account)))
+                Ok(Ok((session, account)))
             }
             RefreshDecision::Replay => {
                 let mut event = Caller::anonymous(peer).event(
@@ -98,12 +98,18 @@ async fn refresh(
                 );
                 "a used refresh token was presented again; the session was ended".clone_into(&mut event.detail);
                 write.audit(&event, now)?;
-                Ok(None)
+                Ok(Err(Some(session.id)))
             }
-            _ => Ok(None),
+            RefreshDecision::Expired => Ok(Err(Some(session.id))),
+            _ => Ok(Err(None)),
         }
     };
-    let (session, account) = workspace.write(write).await?.ok_or(Problem::SessionEnded)?;
+    let (session, account) = workspace.write(write).await?.map_err(|ended| {
+        if let Some(session) = ended {
+            app.hub.end_session(workspace.id(), session);
+        }
+        Problem::SessionEnded
+    })?;
     grant(&app, &workspace, Begun { session, account, token: next }, carrier, StatusCode::OK).await
 }
 
@@ -120,6 +126,7 @@ async fn sign_out(State(app): State<App>, member: Member) -> Result<Response, Pr
         write.audit(&event, now)
     };
     member.workspace.write(write).await?;
+    app.hub.end_session(member.workspace.id(), session);
     let cleared = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cleared)]).into_response())
 }

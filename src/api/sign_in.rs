@@ -238,12 +238,16 @@ async fn begin_session(
         if account.status != AccountStatus::Active || !accounts::still_has(write.sql(), account.id, &mark)? {
             return Ok(None);
         }
-        sessions::insert(write, &session, carrier.into(), &first, exported.as_ref())?;
+        let gone = sessions::insert(write, &session, carrier.into(), &first, exported.as_ref())?;
         if let Some(hash) = rehashed {
             accounts::set_password(write, account.id, &hash, now)?;
         }
         write.audit(&event, now)?;
-        Ok(Some(Begun { session, account, token: first }))
+        Ok(Some((Begun { session, account, token: first }, gone)))
     };
-    workspace.write(write).await?.ok_or(Problem::SignInRefused)
+    let (begun, gone) = workspace.write(write).await?.ok_or(Problem::SignInRefused)?;
+    for session in gone {
+        app.hub.end_session(workspace.id(), session);
+    }
+    Ok(begun)
 }

@@ -295,6 +295,7 @@ fn fill(appliance: &Appliance, workspace: &str, names: &[String]) {
         display_name: name.parse().unwrap(),
         role: Role::User,
         status: AccountStatus::Active,
+        voice_off: false,
         created_at: now,
     };
     let all: Vec<Account> = names.iter().map(account).collect();

@@ -71,7 +71,7 @@ struct Lru {
 /// The appliance's files.
 pub struct Store {
     layout: Layout,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     anchor: Arc<Anchor>,
     system: Arc<Workspace>,
     identity: Arc<Identity>,
@@ -87,7 +87,7 @@ impl Store {
     /// keeps to itself.
     pub fn open(layout: Layout, limits: Limits) -> Result<Self, StoreError> {
         let lock = layout.claim()?;
-        let keyring = Keyring::load(layout.clone())?;
+        let keyring = Arc::new(Keyring::load(layout.clone())?);
         let path = layout.database(WorkspaceId::SYSTEM);
         // A first start, even one that was cut off, has neither an anchor nor another workspace's keys.
         let is_first = !layout.anchor().exists() && keyring.ids().iter().all(|id| *id == WorkspaceId::SYSTEM);
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// The unwrapped keys.
-    pub const fn keyring(&self) -> &Keyring {
+    pub const fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 

@@ -104,29 +104,31 @@ const PER_ACCOUNT: u32 = 100;
 /// Spent token hashes remembered of one session: a week of refreshing, and a bound for who refreshes without end.
 const SPENT_PER_SESSION: u32 = 1_000;
 
-/// Begins a session with its first refresh token and what its sealed sign-in exported, and clears the account's ended and
-/// surplus ones away.
+/// Begins a session with its first refresh token and what its sealed sign-in exported. Clears the account's ended and
+/// surplus ones away, and says which they were.
 pub fn insert(
     write: &Write<'_>,
     session: &Session,
     carrier: Carrier,
     first: &RefreshToken,
     exported: Option<&Key256>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<SessionId>> {
     let now = session.created_at;
-    write.sql().execute(
-        "DELETE FROM sessions WHERE account = ?1 AND (refreshed_at <= ?2 OR created_at <= ?3)",
+    let mut gone = delete_returning(
+        write,
+        "DELETE FROM sessions WHERE account = ?1 AND (refreshed_at <= ?2 OR created_at <= ?3) RETURNING id",
         params![
             session.account.as_bytes(),
             (now - refresh::IDLE_LIFETIME).as_millis(),
             (now - refresh::ABSOLUTE_LIFETIME).as_millis()
         ],
     )?;
-    write.sql().execute(
+    gone.extend(delete_returning(
+        write,
         "DELETE FROM sessions WHERE account = ?1 AND id NOT IN
-             (SELECT id FROM sessions WHERE account = ?1 ORDER BY refreshed_at DESC LIMIT ?2)",
+             (SELECT id FROM sessions WHERE account = ?1 ORDER BY refreshed_at DESC LIMIT ?2) RETURNING id",
         params![session.account.as_bytes(), PER_ACCOUNT - 1],
-    )?;
+    )?);
     let seal = |key: &Key256| write.keys().seal_field("sessions", "exported", session.id.as_bytes(), key.expose());
     let exported = exported.map(seal).transpose().map_err(|_| BadColumn("exported"))?;
     write.sql().execute(
@@ -142,7 +144,12 @@ pub fn insert(
             exported
         ],
     )?;
-    Ok(())
+    Ok(gone)
+}
+
+fn delete_returning(write: &Write<'_>, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<Vec<SessionId>> {
+    let mut statement = write.sql().prepare_cached(sql)?;
+    statement.query_map(values, |row| id(row, "id").map(SessionId::from_bytes))?.collect()
 }
 
 /// Judges a presented refresh token and does what the judgement says. A token is good on its own carrier only.
