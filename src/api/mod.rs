@@ -26,13 +26,16 @@ mod credential;
 pub mod error;
 mod extract;
 mod me;
+mod meetings;
 mod principal;
+mod rooms;
 pub mod services;
 mod session;
 mod sign_in;
 mod system;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
+mod tickets;
 pub mod types;
 mod views;
 mod workspaces;
@@ -46,7 +49,10 @@ struct Document;
 
 /// Every route of the API.
 fn table() -> OpenApiRouter<App> {
-    let of_a_workspace = || OpenApiRouter::new().merge(accounts::routes()).merge(audit::routes());
+    let of_a_workspace = || {
+        let people = OpenApiRouter::new().merge(accounts::routes()).merge(audit::routes());
+        people.merge(rooms::routes()).merge(meetings::routes())
+    };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())
         .merge(workspaces::routes())
@@ -56,6 +62,7 @@ fn table() -> OpenApiRouter<App> {
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())
+        .merge(tickets::routes())
         .merge(of_a_workspace())
         .nest("/system", of_the_system);
     OpenApiRouter::with_openapi(<Document as utoipa::OpenApi>::openapi())

@@ -189,6 +189,11 @@ impl FromRequestParts<App> for Administration {
 }
 
 impl Administration {
+    /// The caller's role here.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
     /// The caller's role here, when it carries `permission`.
     pub fn require(&self, permission: Permission) -> Result<Role, Problem> {
         if self.role.carries(permission) { Ok(self.role) } else { Err(Problem::Forbidden(permission.as_str())) }

@@ -16,6 +16,10 @@ use crate::values::name::{DisplayName, UserName, WorkspaceName};
 use crate::values::secret::SecretText;
 use crate::values::time::Timestamp;
 
+pub mod meetings;
+
+pub mod rooms;
+
 /// Bytes, as base64url without padding (RFC 4648 §5).
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String)]

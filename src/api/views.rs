@@ -12,6 +12,8 @@ use crate::platform::store::sessions::Session;
 use crate::values::id::{SessionId, WorkspaceId};
 use crate::values::name::WorkspaceName;
 
+pub mod meetings;
+
 /// The id of a workspace with its name.
 pub async fn workspace_ref(app: &Services, id: WorkspaceId) -> Result<WorkspaceRef, Problem> {
     if id == WorkspaceId::SYSTEM {

@@ -121,8 +121,9 @@ impl Hub {
         Ok(())
     }
 
-    /// The room permits something else from now on.
+    /// The room permits something else from now on. Tickets that say otherwise do not hold.
     pub fn apply_policy(&self, workspace: WorkspaceId, room: RoomId, policy: RoomPolicy) {
+        self.tickets.void(|ticket| ticket.room == room && ticket.policy != policy);
         if let Some(meeting) = self.in_room(workspace, room) {
             meeting.act(|room, _, _| room.set_policy(policy));
         }
@@ -130,6 +131,7 @@ impl Hub {
 
     /// The room is gone: its meeting ends.
     pub fn close_room(&self, workspace: WorkspaceId, room: RoomId) {
+        self.tickets.void(|ticket| ticket.room == room);
         if let Some(meeting) = self.in_room(workspace, room) {
             meeting.act(|room, now, rng| room.end(CloseCode::Ended, now, rng));
         }
@@ -147,6 +149,7 @@ impl Hub {
 
     /// An admin switched the voice of an account off or on.
     pub fn set_account_voice(&self, workspace: WorkspaceId, account: AccountId, voice_off: bool) {
+        self.tickets.void(|ticket| ticket.account == account);
         for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
             meeting.act(|room, _, _| room.set_account_voice(account, voice_off));
         }
@@ -163,6 +166,7 @@ impl Hub {
     }
 
     fn end_sessions(&self, workspace: WorkspaceId, ended: impl Fn(AccountId, SessionId) -> bool) {
+        self.tickets.void(|ticket| ended(ticket.account, ticket.session));
         for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
             meeting.act(|room, now, rng| room.end_sessions(&ended, now, rng));
         }

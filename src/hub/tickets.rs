@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::core::room::policy::RoomPolicy;
-use crate::values::id::TicketId;
+use crate::values::id::{AccountId, RoomId, SessionId, TicketId};
 use crate::values::name::RoomName;
 use crate::values::secret::Key256;
 use crate::values::time::Timestamp;
@@ -18,10 +18,16 @@ const OUTSTANDING_MAX: usize = 65_536;
 pub struct Expected {
     /// Shared with the device by its sealed sign-in; boxes of meeting keys are bound to it.
     pub psk: Key256,
+    /// Which room.
+    pub room: RoomId,
     /// The room's name.
     pub room_name: RoomName,
     /// What the room permits.
     pub policy: RoomPolicy,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Which session it was given to.
+    pub session: SessionId,
     /// When the ticket is dead.
     pub expires: Timestamp,
 }
@@ -49,6 +55,11 @@ impl Tickets {
         Ok(())
     }
 
+    /// Forgets tickets that say what does not hold any more. Who comes with one of them asks for another.
+    pub fn void(&self, stale: impl Fn(&Expected) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, expected| !stale(expected));
+    }
+
     /// Uses a ticket up. `None`: it was used before, or handed out by another run.
     pub fn redeem(&self, ticket: TicketId, now: Timestamp) -> Option<Expected> {
         let expected = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket)?;
@@ -66,13 +77,19 @@ mod tests {
         let at = Timestamp::from_millis;
         let expected = Expected {
             psk: Key256::new([1; 32]),
+            room: RoomId::from_bytes([2; 16]),
             room_name: "lobby".parse().unwrap(),
             policy: RoomPolicy::default(),
+            account: AccountId::from_bytes([3; 16]),
+            session: SessionId::from_bytes([4; 16]),
             expires: at(1_000),
         };
-        let [one, other] = [1, 2].map(|byte| TicketId::from_bytes([byte; 16]));
+        let [one, other, void] = [1, 2, 3].map(|byte| TicketId::from_bytes([byte; 16]));
         tickets.expect(one, expected.clone(), at(0)).unwrap();
+        tickets.expect(void, Expected { session: SessionId::from_bytes([5; 16]), ..expected.clone() }, at(0)).unwrap();
         tickets.expect(other, expected, at(0)).unwrap();
+        tickets.void(|expected| expected.session == SessionId::from_bytes([5; 16]));
+        assert!(tickets.redeem(void, at(999)).is_none());
         assert!(tickets.redeem(one, at(999)).is_some());
         assert!(tickets.redeem(one, at(999)).is_none());
         assert!(tickets.redeem(other, at(1_000)).is_none());

@@ -4,8 +4,11 @@
 use crate::api::error::Problem;
 use crate::core::audit::MalformedRecord;
 use crate::core::auth::challenge::ChallengeError;
+use crate::core::room::NotThere;
+use crate::hub::tickets::TooManyTickets;
 use crate::platform::password::PasswordError;
 use crate::platform::store::error::StoreError;
+use crate::platform::store::rooms::RoomRefused;
 use crate::platform::trust::TrustError;
 
 impl From<StoreError> for Problem {
@@ -65,6 +68,27 @@ impl From<TrustError> for Problem {
                 Self::Internal
             }
         }
+    }
+}
+
+impl From<RoomRefused> for Problem {
+    fn from(refused: RoomRefused) -> Self {
+        match refused {
+            RoomRefused::NameTaken => Self::RoomNameTaken,
+            RoomRefused::TooMany => Self::TooManyRooms,
+        }
+    }
+}
+
+impl From<NotThere> for Problem {
+    fn from(_: NotThere) -> Self {
+        Self::NotFound
+    }
+}
+
+impl From<TooManyTickets> for Problem {
+    fn from(_: TooManyTickets) -> Self {
+        Self::Busy
     }
 }
 

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The rooms of a workspace, for its members and for operators: the same handlers under two prefixes.
+//!
+//! A room exists for who may enter it; for everybody else it answers as an absent one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::extract::{Json, Path, Query};
+use crate::api::principal::Administration;
+use crate::api::services::{App, Services};
+use crate::api::types::rooms::{CreateRoom, LiveView, PolicyChange, PresentView, RoomList, RoomView, UpdateRoom};
+use crate::core::audit::Outcome;
+use crate::core::auth::permission::{Permission, Role};
+use crate::core::keys::epoch::RotationInterval;
+use crate::core::room::policy::{CAPACITY_MAX, RoomPolicy};
+use crate::hub::facts::MeetingFacts;
+use crate::platform::entropy;
+use crate::platform::store::rooms::{self, Room};
+use crate::platform::store::workspace::{Workspace, Write};
+use crate::values::id::{RoomId, WorkspaceId};
+use crate::values::name::RoomName;
+
+/// What a caller lacks who would shut itself out.
+const ROLE_THAT_ENTERS: &str = "a role that may enter the room";
+
+/// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, update, delete))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Exactly this name.
+    #[param(value_type = Option<String>)]
+    name: Option<RoomName>,
+}
+
+/// List the rooms that the caller may enter, with who is there.
+#[utoipa::path(get, path = "/rooms", tag = "rooms", params(Filter), responses(
+    (status = 200, body = RoomList),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
+), security(("bearer" = [])))]
+async fn list(
+    State(app): State<App>,
+    admin: Administration,
+    Query(filter): Query<Filter>,
+) -> Result<axum::Json<RoomList>, Problem> {
+    let read = move |database: &rusqlite::Connection| match filter.name {
+        Some(name) => Ok(rooms::find_by_name(database, &name)?.into_iter().collect()),
+        None => rooms::all(database),
+    };
+    let found: Vec<Room> = admin.workspace.read(read).await?;
+    let meetings = app.hub.meetings(admin.workspace.id());
+    let live: HashMap<RoomId, &MeetingFacts> = meetings.iter().map(|meeting| (meeting.room, meeting)).collect();
+    let rooms = found.iter().filter(|room| may_enter(room, admin.role()));
+    Ok(axum::Json(RoomList { rooms: rooms.map(|room| view(room, live.get(&room.id).copied())).collect() }))
+}
+
+/// Create a room.
+#[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = CreateRoom, responses(
+    (status = 201, body = RoomView),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals,
+), security(("bearer" = [])))]
+async fn create(
+    State(app): State<App>,
+    admin: Administration,
+    Json(request): Json<CreateRoom>,
+) -> Result<(StatusCode, axum::Json<RoomView>), Problem> {
+    let role = admin.require(Permission::RoomCreate)?;
+    if admin.workspace.id() == WorkspaceId::SYSTEM {
+        return Err(Problem::Conflict("Workspace system is for operators and has no rooms.".to_owned()));
+    }
+    let policy = changed(RoomPolicy::default(), request.policy, role)?;
+    let now = app.clock.now();
+    let room = Room { id: RoomId::random(&mut entropy::system()), name: request.name, policy, created_at: now };
+    let mut event = admin.caller.event("room.create", target(room.id), Outcome::Allowed);
+    event.detail = told(&room);
+    let stored = room.clone();
+    let write = move |write: &Write<'_>| match rooms::insert(write, &stored)? {
+        Ok(()) => write.audit(&event, now).map(Ok),
+        Err(refused) => Ok(Err(refused)),
+    };
+    admin.workspace.write(write).await??;
+    Ok((StatusCode::CREATED, axum::Json(view(&room, None))))
+}
+
+#[derive(Deserialize)]
+struct RoomPath {
+    room: RoomId,
+}
+
+/// Show a room, with who is there.
+#[utoipa::path(get, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), responses(
+    (status = 200, body = RoomView),
+    Refusals,
+), security(("bearer" = [])))]
+async fn show(
+    State(app): State<App>,
+    admin: Administration,
+    Path(RoomPath { room }): Path<RoomPath>,
+) -> Result<axum::Json<RoomView>, Problem> {
+    let role = admin.role();
+    let found = admin.workspace.read(move |database| rooms::find(database, room)).await?;
+    let room = found.filter(|room| may_enter(room, role)).ok_or(Problem::NotFound)?;
+    Ok(axum::Json(view_now(&app, admin.workspace.id(), &room)))
+}
+
+/// Rename a room or change what it permits. A live meeting follows at once.
+#[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), request_body = UpdateRoom, responses(
+    (status = 200, body = RoomView),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals,
+), security(("bearer" = [])))]
+async fn update(
+    State(app): State<App>,
+    admin: Administration,
+    Path(RoomPath { room }): Path<RoomPath>,
+    Json(request): Json<UpdateRoom>,
+) -> Result<axum::Json<RoomView>, Problem> {
+    let role = admin.require(Permission::RoomCreate)?;
+    let now = app.clock.now();
+    let mut event = admin.caller.event("room.update", target(room), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        let Some(before) = rooms::find(write.sql(), room)?.filter(|room| may_enter(room, role)) else {
+            return Ok(Err(Problem::NotFound));
+        };
+        let policy = match changed(before.policy, request.policy, role) {
+            Ok(policy) => policy,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let after = Room { name: request.name.unwrap_or(before.name), policy, ..before };
+        if let Err(refused) = rooms::update(write, &after)? {
+            return Ok(Err(refused.into()));
+        }
+        event.detail = told(&after);
+        write.audit(&event, now)?;
+        Ok(Ok(after))
+    };
+    let after = admin.workspace.write(write).await??;
+    tell_policy(&app, &admin.workspace, after.id).await?;
+    Ok(axum::Json(view_now(&app, admin.workspace.id(), &after)))
+}
+
+/// Tells a live meeting what is stored of its room. On the writer, so that of two changes the last one that was stored
+/// is the last one told.
+async fn tell_policy(app: &App, workspace: &Arc<Workspace>, room: RoomId) -> Result<(), Problem> {
+    let (hub, id) = (Arc::clone(&app.hub), workspace.id());
+    let tell = move |write: &Write<'_>| {
+        if let Some(room) = rooms::find(write.sql(), room)? {
+            hub.apply_policy(id, room.id, room.policy);
+        }
+        Ok(())
+    };
+    Ok(workspace.write(tell).await?)
+}
+
+/// Delete a room. Its meeting ends.
+#[utoipa::path(delete, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), responses(
+    (status = 204),
+    Refusals,
+), security(("bearer" = [])))]
+async fn delete(
+    State(app): State<App>,
+    admin: Administration,
+    Path(RoomPath { room }): Path<RoomPath>,
+) -> Result<StatusCode, Problem> {
+    let role = admin.require(Permission::RoomCreate)?;
+    let now = app.clock.now();
+    let mut event = admin.caller.event("room.delete", target(room), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        let Some(found) = rooms::find(write.sql(), room)?.filter(|room| may_enter(room, role)) else {
+            return Ok(Err(Problem::NotFound));
+        };
+        rooms::delete(write, room)?;
+        event.detail = found.name.to_string();
+        write.audit(&event, now).map(Ok)
+    };
+    admin.workspace.write(write).await??;
+    app.hub.close_room(admin.workspace.id(), room);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a room exists for this role.
+pub(super) fn may_enter(room: &Room, role: Role) -> bool {
+    room.policy.grant(role, false).is_some()
+}
+
+fn target(room: RoomId) -> String {
+    format!("room:{room}")
+}
+
+/// A policy with what somebody of this role wants changed.
+fn changed(policy: RoomPolicy, change: PolicyChange, role: Role) -> Result<RoomPolicy, Problem> {
+    let capacity = change.capacity.unwrap_or(policy.capacity);
+    if !(1..=CAPACITY_MAX).contains(&capacity) {
+        return Err(Problem::InvalidBody(format!("`policy.capacity` is 1 to {CAPACITY_MAX} participants")));
+    }
+    let voices = change.voices.unwrap_or(policy.voices);
+    if voices > CAPACITY_MAX {
+        return Err(Problem::InvalidBody(format!("`policy.voices` is 0 (all) to {CAPACITY_MAX}")));
+    }
+    let rotation = match change.rotation_seconds.map(RotationInterval::try_from) {
+        Some(interval) => {
+            interval.map_err(|error| Problem::InvalidBody(format!("`policy.rotation_seconds`: {error}")))?
+        }
+        None => policy.rotation,
+    };
+    let after = RoomPolicy {
+        voice: change.voice.unwrap_or(policy.voice),
+        screen_share: change.screen_share.unwrap_or(policy.screen_share),
+        sensors: change.sensors.unwrap_or(policy.sensors),
+        capacity,
+        entry: change.entry.unwrap_or(policy.entry),
+        lobby: change.lobby.unwrap_or(policy.lobby),
+        voices,
+        rotation,
+    };
+    if after.grant(role, false).is_none() {
+        return Err(Problem::Forbidden(ROLE_THAT_ENTERS));
+    }
+    Ok(after)
+}
+
+/// A room for the audit.
+fn told(room: &Room) -> String {
+    let RoomPolicy { voice, screen_share, sensors, capacity, entry, lobby, voices, rotation } = room.policy;
+    let on = |allowed| if allowed { "on" } else { "off" };
+    format!(
+        "{}: voice {}, screen share {}, sensors {}, capacity {capacity}, entry {}, lobby {}, voices {voices}, rotation {} s",
+        room.name,
+        on(voice),
+        on(screen_share),
+        on(sensors),
+        entry.as_str(),
+        lobby.as_str(),
+        rotation.as_duration().as_secs(),
+    )
+}
+
+fn view_now(app: &Services, workspace: WorkspaceId, room: &Room) -> RoomView {
+    let meetings = app.hub.meetings(workspace);
+    view(room, meetings.iter().find(|meeting| meeting.room == room.id))
+}
+
+fn view(room: &Room, live: Option<&MeetingFacts>) -> RoomView {
+    let present = live.map(|meeting| meeting.participants.as_slice()).unwrap_or_default();
+    let participants = present.iter().map(|participant| PresentView {
+        display_name: participant.display_name.clone(),
+        muted: participant.muted,
+        silenced: participant.silenced,
+    });
+    RoomView {
+        id: room.id,
+        name: room.name.clone(),
+        policy: room.policy.into(),
+        live: LiveView { participants: present.len(), meeting: live.map(|meeting| meeting.id) },
+        participants: participants.collect(),
+        created_at: room.created_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_changed_within_its_bounds_and_by_nobody_who_may_not_enter_then() {
+        let check = |change: PolicyChange, good: bool| {
+            assert_eq!(changed(RoomPolicy::default(), change, Role::PowerUser).is_ok(), good, "{change:?}");
+        };
+        let none = PolicyChange::default();
+        check(none, true);
+        for (capacity, good) in [(0, false), (1, true), (500, true), (501, false)] {
+            check(PolicyChange { capacity: Some(capacity), ..none }, good);
+        }
+        for (voices, good) in [(0, true), (500, true), (501, false)] {
+            check(PolicyChange { voices: Some(voices), ..none }, good);
+        }
+        for (seconds, good) in [(4, false), (5, true), (300, true), (301, false)] {
+            check(PolicyChange { rotation_seconds: Some(seconds), ..none }, good);
+        }
+        check(PolicyChange { entry: Some(Role::PowerUser), ..none }, true);
+        check(PolicyChange { entry: Some(Role::Admin), ..none }, false);
+    }
+}
