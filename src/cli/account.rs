@@ -3,7 +3,7 @@
 
 use std::io::BufRead;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -53,6 +53,16 @@ pub enum Command {
         /// guest, user, power_user or admin
         role: String,
     },
+    /// Change a setting of an account
+    Set {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        /// Whether its voice may be heard, in every room and at once
+        #[arg(long, value_enum)]
+        voice: Switch,
+    },
     /// Switch an account off and end its sessions; its data stays
     Disable {
         #[command(flatten)]
@@ -76,6 +86,15 @@ pub enum Command {
         #[command(flatten)]
         password: PasswordSource,
     },
+}
+
+/// A setting that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Where a password comes from. Never from the command line, where others could read it.
@@ -116,6 +135,9 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&account, |account| show_text(account, None))?)
         }
         Command::Role { at, name, role } => update(door, &at, &name, json!({ "role": role })).await,
+        Command::Set { at, name, voice } => {
+            update(door, &at, &name, json!({ "voice_off": voice == Switch::Off })).await
+        }
         Command::Disable { at, name } => update(door, &at, &name, json!({ "status": "disabled" })).await,
         Command::Enable { at, name } => update(door, &at, &name, json!({ "status": "active" })).await,
         Command::Password { at, name, password } => {
@@ -219,6 +241,7 @@ fn show_text(account: &AccountView, password: Option<&String>) -> String {
         ("Display name", account.display_name.to_string()),
         ("Role", account.role.as_str().to_owned()),
         ("Status", account.status.as_str().to_owned()),
+        ("Voice", if account.voice_off { "off" } else { "on" }.to_owned()),
         ("Id", account.id.to_string()),
     ];
     pairs.extend(password.map(|password| ("Password", format!("{password}   (told this once)"))));

@@ -21,7 +21,9 @@ pub mod bench;
 mod client;
 mod demo;
 mod exit;
+mod meeting;
 mod output;
+mod room;
 mod session;
 mod setup;
 mod status;
@@ -80,6 +82,12 @@ enum Command {
     /// See and end signed-in devices
     #[command(subcommand)]
     Session(session::Command),
+    /// Create and look after rooms
+    #[command(subcommand)]
+    Room(room::Command),
+    /// See and moderate live meetings
+    #[command(subcommand)]
+    Meeting(meeting::Command),
     /// Read and verify the audit
     #[command(subcommand)]
     Audit(audit::Command),
@@ -192,6 +200,8 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Workspace(command) => workspace::run(door, command).await,
         Command::Account(command) => account::run(door, command).await,
         Command::Session(command) => session::run(door, command).await,
+        Command::Room(command) => room::run(door, command).await,
+        Command::Meeting(command) => meeting::run(door, command).await,
         Command::Audit(command) => audit::run(door, command).await,
         // Handled before a socket was looked for.
         Command::Serve(_) | Command::Demo(_) | Command::Bench(_) | Command::Config(_) | Command::Openapi => Ok(()),

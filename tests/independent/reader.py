@@ -647,7 +647,7 @@ def command_open(arguments):
 
 
 def command_fields(arguments):
-    appliance, failures, found = at(arguments), [], []
+    appliance, failures, found, sessions = at(arguments), [], [], []
     wanted = {}
     for pair in arguments.password:
         name, equals, password = pair.partition("=")
@@ -656,10 +656,11 @@ def command_fields(arguments):
         wanted[name] = (password.encode(), [])
     for workspace in appliance.workspaces():
         collect(failures, read_accounts, appliance, workspace, wanted, failures, found)
+        collect(failures, read_sessions, appliance, workspace, failures, sessions)
     for name, (_, verdicts) in wanted.items():
         if not any(verdicts):
             failures.append(f"{name}: " + ("the password does not verify" if verdicts else "no such account"))
-    return {"accounts": found}, failures
+    return {"accounts": found, "sessions": sessions}, failures
 
 
 def read_accounts(appliance, workspace, wanted, failures, found):
@@ -691,6 +692,26 @@ def read_account(row, keys, workspace, wanted, found):
                 verdicts.append(False)
             entry["password_verifies"] = verdicts[-1]
     found.append(entry)
+
+
+def read_sessions(appliance, workspace, failures, found):
+    """Every sessions.exported of one database ("Sealed fields")."""
+    database, _, _ = appliance.open(workspace)
+    columns = [row[1] for row in database.execute("PRAGMA table_info(sessions)")]
+    if "exported" not in columns:  # a release before it
+        return
+    keys = appliance.keys(workspace, "field")
+    for session, sealed in database.execute("SELECT id, exported FROM sessions WHERE exported IS NOT NULL"):
+        collect(failures, read_session, session, sealed, keys, workspace, found)
+
+
+def read_session(session, sealed, keys, workspace, found):
+    """One sessions.exported; what is in it is not shown."""
+    identity = row_id(session)
+    exported = open_field(sealed, keys, workspace, "sessions", "exported", identity)
+    if len(exported) != 32:
+        raise CheckFailed(f"{workspace}: sessions.exported has {len(exported)} bytes, not 32")
+    found.append({"workspace": str(workspace), "session": str(uuid.UUID(bytes=identity))})
 
 
 def command_token(arguments):

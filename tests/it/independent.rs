@@ -84,6 +84,8 @@ fn an_outsider_opens_every_file_from_the_documents_and_the_master_key() {
         let accounts = fields["accounts"].as_array().unwrap();
         assert_eq!(accounts.len(), 2, "{when}: {fields}");
         assert!(accounts.iter().all(|account| account["password_verifies"] == true), "{when}: {fields}");
+        let sessions = fields["sessions"].as_array().unwrap();
+        assert!(sessions.iter().any(|session| session["workspace"] == *workspace), "{when}: {fields}");
         finds(&["fields", &data, "--password", "ada=something else"], "does not verify");
 
         let audit = read(&["audit", &data]);

@@ -28,6 +28,7 @@ mod independent;
 mod layering;
 mod pki;
 mod roles;
+mod rooms;
 mod sign_in;
 mod storm;
 mod timing;

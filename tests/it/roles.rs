@@ -12,7 +12,8 @@ use crate::harness::{Appliance, BINARY};
 const EVERYBODY: [&str; 8] =
     ["anonymous", "guest", "user", "power_user", "admin", "admin elsewhere", "operator", "local"];
 
-/// Ids: `{account}` is a User in `demo`, `{workspace}` is `demo`, `{session}` is nobody's. The last row signs out.
+/// Ids: `{account}` is a User in `demo`, `{workspace}` is `demo`, `{room}` one of its rooms (nobody's where it would be
+/// deleted), `{session}` and `{meeting}` are nobody's. The last row signs out.
 ///
 /// *elsewhere*: an Admin of another workspace · *operator*: over the network · *local*: root on the admin socket.
 #[rustfmt::skip]
@@ -38,6 +39,25 @@ const TABLE: &str = "
     DELETE /api/v1/accounts/{account}/sessions/{session}                         401  403  403  404   404   404   401  401
     GET    /api/v1/audit                                                         401  403  403  403   200   200   401  401
     GET    /api/v1/audit/verification                                            401  403  403  403   200   200   401  401
+    GET    /api/v1/rooms                                                         401  200  200  200   200   200   401  401
+    POST   /api/v1/rooms                                                         401  403  403  201   201   201   401  401
+    GET    /api/v1/rooms/{room}                                                  401  200  200  200   200   404   401  401
+    PATCH  /api/v1/rooms/{room}                                                  401  403  403  200   200   404   401  401
+    DELETE /api/v1/rooms/{room}                                                  401  403  403  404   404   404   401  401
+    POST   /api/v1/rooms/{room}/tickets                                          401  201  201  201   201   404   401  401
+    GET    /api/v1/meetings                                                      401  403  403  200   200   200   401  401
+    GET    /api/v1/meetings/{meeting}                                            401  403  403  404   404   404   401  401
+    DELETE /api/v1/meetings/{meeting}                                            401  403  403  404   404   404   401  401
+    GET    /api/v1/meetings/{meeting}/ledger                                     401  403  403  404   404   404   401  401
+    PUT    /api/v1/meetings/{meeting}/mute                                       401  403  403  404   404   404   401  401
+    PUT    /api/v1/meetings/{meeting}/lock                                       401  403  403  404   404   404   401  401
+    DELETE /api/v1/meetings/{meeting}/lock                                       401  403  403  404   404   404   401  401
+    POST   /api/v1/meetings/{meeting}/rotations                                  401  403  403  404   404   404   401  401
+    DELETE /api/v1/meetings/{meeting}/participants/{number}                      401  403  403  404   404   404   401  401
+    PUT    /api/v1/meetings/{meeting}/participants/{number}/mute                 401  403  403  404   404   404   401  401
+    DELETE /api/v1/meetings/{meeting}/participants/{number}/mute                 401  403  403  404   404   404   401  401
+    PUT    /api/v1/meetings/{meeting}/lobby/{number}                             401  403  403  404   404   404   401  401
+    DELETE /api/v1/meetings/{meeting}/lobby/{number}                             401  403  403  404   404   404   401  401
     POST   /api/v1/system/setup                                                  404  404  404  404   404   404   404  409
     GET    /api/v1/system/status                                                 401  401  401  401   401   401   200  200
     GET    /api/v1/system/workspaces                                             401  401  401  401   401   401   200  200
@@ -55,6 +75,24 @@ const TABLE: &str = "
     DELETE /api/v1/system/workspaces/{workspace}/accounts/{account}/sessions/{session} 401 401 401 401 401  401   404  404
     GET    /api/v1/system/workspaces/{workspace}/audit                           401  401  401  401   401   401   200  200
     GET    /api/v1/system/workspaces/{workspace}/audit/verification              401  401  401  401   401   401   200  200
+    GET    /api/v1/system/workspaces/{workspace}/rooms                           401  401  401  401   401   401   200  200
+    POST   /api/v1/system/workspaces/{workspace}/rooms                           401  401  401  401   401   401   201  201
+    GET    /api/v1/system/workspaces/{workspace}/rooms/{room}                    401  401  401  401   401   401   200  200
+    PATCH  /api/v1/system/workspaces/{workspace}/rooms/{room}                    401  401  401  401   401   401   200  200
+    DELETE /api/v1/system/workspaces/{workspace}/rooms/{room}                    401  401  401  401   401   401   404  404
+    GET    /api/v1/system/workspaces/{workspace}/meetings                        401  401  401  401   401   401   200  200
+    GET    /api/v1/system/workspaces/{workspace}/meetings/{meeting}              401  401  401  401   401   401   404  404
+    DELETE /api/v1/system/workspaces/{workspace}/meetings/{meeting}              401  401  401  401   401   401   404  404
+    GET    /api/v1/system/workspaces/{workspace}/meetings/{meeting}/ledger       401  401  401  401   401   401   404  404
+    PUT    /api/v1/system/workspaces/{workspace}/meetings/{meeting}/mute         401  401  401  401   401   401   404  404
+    PUT    /api/v1/system/workspaces/{workspace}/meetings/{meeting}/lock         401  401  401  401   401   401   404  404
+    DELETE /api/v1/system/workspaces/{workspace}/meetings/{meeting}/lock         401  401  401  401   401   401   404  404
+    POST   /api/v1/system/workspaces/{workspace}/meetings/{meeting}/rotations    401  401  401  401   401   401   404  404
+    DELETE /api/v1/system/workspaces/{workspace}/meetings/{meeting}/participants/{number}  401  401  401  401   401   401   404  404
+    PUT    /api/v1/system/workspaces/{workspace}/meetings/{meeting}/participants/{number}/mute  401  401  401  401   401   401   404  404
+    DELETE /api/v1/system/workspaces/{workspace}/meetings/{meeting}/participants/{number}/mute  401  401  401  401   401   401   404  404
+    PUT    /api/v1/system/workspaces/{workspace}/meetings/{meeting}/lobby/{number}  401  401  401  401   401   401   404  404
+    DELETE /api/v1/system/workspaces/{workspace}/meetings/{meeting}/lobby/{number}  401  401  401  401   401   401   404  404
     DELETE /api/v1/session                                                       401  204  204  204   204   204   204  401
 ";
 
@@ -86,6 +124,10 @@ fn body(row: &Row, who: usize) -> Option<Value> {
         ("POST", path) if path.ends_with("/accounts") => {
             Some(json!({ "user_name": format!("made.{who}.{}", path.len()), "display_name": "Made" }))
         }
+        ("POST", path) if path.ends_with("/rotations") => None,
+        ("PUT", path) if path.contains("/meetings/") => None,
+        ("POST", path) if path.ends_with("/rooms") => Some(json!({ "name": format!("made-{who}-{}", path.len()) })),
+        ("POST", path) if path.ends_with("/tickets") => Some(json!({ "key_thumbprint": "A".repeat(43) })),
         ("POST", path) if path.ends_with("/workspaces") => Some(json!({ "name": format!("made-{who}") })),
         ("POST", path) if path.ends_with("/setup") => Some(json!({
             "names": ["localhost"], "networks": [], "operator": { "user_name": "mallory", "display_name": "Mallory" },
@@ -101,6 +143,7 @@ struct Scene {
     tokens: Vec<Option<String>>,
     workspace: String,
     account: String,
+    room: String,
 }
 
 impl Scene {
@@ -118,11 +161,15 @@ impl Scene {
         tokens.push(Some(operator.as_str().unwrap().to_owned()));
         tokens.push(None);
         let (workspace, account) = (appliance.workspace_id("demo"), id_of(&appliance, "target"));
-        Self { appliance, tokens, workspace, account }
+        let room = appliance.cli_json(&["room", "create", "-w", "demo", "lobby"])["id"].as_str().unwrap().to_owned();
+        Self { appliance, tokens, workspace, account, room }
     }
 
-    fn fill(&self, path: &str) -> String {
-        path.replace("{workspace}", &self.workspace).replace("{account}", &self.account).replace("{session}", NOBODY)
+    fn fill(&self, method: &str, path: &str) -> String {
+        let room = if method == "DELETE" { NOBODY } else { &self.room };
+        let path = path.replace("{workspace}", &self.workspace).replace("{account}", &self.account);
+        let path = path.replace("{room}", room).replace("{number}", "1");
+        path.replace("{session}", NOBODY).replace("{meeting}", NOBODY)
     }
 
     fn token(&self, who: &str) -> &str {
@@ -143,7 +190,7 @@ fn every_route_answers_everybody_as_the_table_says() {
     let scene = Scene::new();
     let mut wrong = Vec::new();
     for row in table() {
-        let path = scene.fill(row.path);
+        let path = scene.fill(row.method, row.path);
         for (who, (name, expected)) in EVERYBODY.iter().zip(&row.expected).enumerate() {
             let authorization = scene.tokens[who].as_ref().map(|token| format!("Bearer {token}"));
             let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
@@ -276,7 +323,7 @@ fn only_admins_of_the_system_are_operators() {
         for path in
             ["/api/v1/system/status", "/api/v1/system/workspaces", "/api/v1/system/workspaces/{workspace}/audit"]
         {
-            let answer = scene.appliance.with_token(&token, "GET", &scene.fill(path), None);
+            let answer = scene.appliance.with_token(&token, "GET", &scene.fill("GET", path), None);
             assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{role} {path}");
         }
         assert_eq!(scene.appliance.with_token(&token, "GET", "/api/v1/me", None).status, 200, "{role}");
