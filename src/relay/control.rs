@@ -48,7 +48,7 @@ impl Reader {
     /// The next message.
     pub async fn next(&mut self) -> Result<Body, CloseCode> {
         loop {
-            if let Some(message) = self.splitter.next()? {
+            if let Some(message) = self.splitter.take()? {
                 if !self.rate.take(self.clock.moment()) {
                     return Err(CloseCode::TooMany);
                 }

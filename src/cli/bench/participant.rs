@@ -96,7 +96,7 @@ impl Control {
     /// The next message that this version knows; `None` at the end.
     async fn next(&mut self) -> Option<server_message::Body> {
         loop {
-            while let Some(message) = self.splitter.next().ok()? {
+            while let Some(message) = self.splitter.take().ok()? {
                 if let Some(body) = decode_server(&message).ok()? {
                     return Some(body);
                 }

@@ -211,7 +211,7 @@ impl Flush {
                 Channel::Voice if place < sent => given.voice = due.number + 1,
                 // It is tried again: a pose until it is superseded, a voice until it is too old.
                 Channel::Pose => {
-                    if given.poses + given.culled + 1 <= due.number {
+                    if given.poses + given.culled < due.number {
                         recipient.counted.culled += 1;
                         given.culled += 1;
                     }

@@ -35,9 +35,8 @@ impl<H: Clone + PartialEq> Room<H> {
     pub fn handle_datagram(&mut self, from: Participant, bytes: &[u8], now: Moment) {
         let Some(place) = self.places.get(&from).copied() else { return };
         let Some(Some(member)) = self.members.get_mut(place) else { return };
-        let frames = match datagram::upstream(bytes) {
-            Ok(frames) => frames,
-            Err(_) => return member.counted.refusals.count(Refusal::Malformed),
+        let Ok(frames) = datagram::upstream(bytes) else {
+            return member.counted.refusals.count(Refusal::Malformed);
         };
         for frame in frames {
             let taken = match frame {

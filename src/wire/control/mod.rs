@@ -72,13 +72,13 @@ pub struct Splitter {
 
 impl Splitter {
     /// Takes bytes as they arrive. At most one message and a piece of the next are kept, when each is taken with
-    /// [`Splitter::next`] before more is pushed.
+    /// [`Splitter::take`] before more is pushed.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The next whole message, without its length; `None` until there is one.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, ControlError> {
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>, ControlError> {
         let mut length = 0;
         let mut taken = 0;
         loop {
@@ -109,7 +109,7 @@ pub fn exercise(bytes: &[u8]) {
     let mut splitter = Splitter::default();
     for chunk in bytes.chunks(7) {
         splitter.push(chunk);
-        while let Ok(Some(message)) = splitter.next() {
+        while let Ok(Some(message)) = splitter.take() {
             drop(decode_client(&message));
             drop(decode_server(&message));
         }
@@ -152,7 +152,7 @@ mod tests {
             let (mut splitter, mut found) = (Splitter::default(), Vec::new());
             for chunk in stream.chunks(cut) {
                 splitter.push(chunk);
-                while let Some(message) = splitter.next().unwrap() {
+                while let Some(message) = splitter.take().unwrap() {
                     found.push(ClientMessage { body: Some(decode_client(&message).unwrap()) });
                 }
             }
@@ -167,7 +167,7 @@ mod tests {
             prost::encoding::encode_varint(u64::try_from(length).unwrap(), &mut bytes);
             let mut splitter = Splitter::default();
             splitter.push(&bytes);
-            splitter.next()
+            splitter.take()
         };
         assert_eq!(length(MESSAGE_MAX), Ok(None));
         assert_eq!(length(MESSAGE_MAX + 1), Err(ControlError::TooLarge));
