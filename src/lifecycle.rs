@@ -6,9 +6,9 @@
 //!    answers anybody;
 //! 3. sockets: bound before anything slow, so that a taken port is known at once;
 //! 4. hashing threads and certificates;
-//! 5. the router, then serving, then "ready" to the service manager;
+//! 5. the relay, the router, then serving, then "ready" to the service manager;
 //! 6. every ten seconds: the anchor; every minute: certificates, idle files;
-//! 7. on SIGTERM or SIGINT: "stopping", drain, anchor, close. A second signal ends at once.
+//! 7. on SIGTERM or SIGINT: "stopping", the relay says goodbye, drain, anchor, close. A second signal ends at once.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -34,6 +34,7 @@ use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
 use crate::platform::trust::{Trust, TrustError};
 use crate::platform::{sys, telemetry, token};
+use crate::relay::{self, Relay, RelayError};
 use crate::values::id::WorkspaceId;
 
 /// How often the anchor follows the audit chains. What a crash loses of it is noticed by nobody: a file may be newer.
@@ -61,6 +62,9 @@ pub enum LifecycleError {
     /// The certificates.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The hashing threads.
     #[error("password hashing does not start: {0}")]
     Password(#[from] PasswordError),
@@ -129,7 +133,7 @@ where
         let error = StoreError::RolledBack { path: config.layout.database(WorkspaceId::SYSTEM) };
         tracing::error!(store.state = store.system().state(), error = %error, "the appliance is read-only");
     }
-    let listeners = https::bind(&config.listen)?;
+    let (listeners, udp) = https::bind(&config.listen)?;
     let admin = bind_admin(&config.admin_socket)?;
     let clock = Clock::system();
     let cost = options.cost(config.password_cost);
@@ -150,6 +154,8 @@ where
             own_uid: sys::own_uid(),
         };
         let hub = Hub::start(clock.clone(), ticket_check(&store));
+        let settings = relay::Settings { sockets: udp, tls: trust.quic()?, secret: store.relay_secret()? };
+        let relay = Relay::start(Arc::clone(&hub), settings)?;
         let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
         let router = app::router(&services);
         for listener in listeners {
@@ -162,7 +168,7 @@ where
 
         let upkeep = tokio::spawn(upkeep(Arc::clone(&services)));
         let ready = Ready { https, admin_socket: config.admin_socket.clone() };
-        let drained = serve_until_signal(signals, on_ready(ready), server).await?;
+        let drained = serve_until_signal(signals, on_ready(ready), server, relay).await?;
         upkeep.abort();
         services.store.write_anchor(&services.clock).await?;
         drop(std::fs::remove_file(&config.admin_socket));
@@ -204,6 +210,7 @@ async fn serve_until_signal(
     mut signals: Signals,
     beside: impl Future<Output = ControlFlow<()>>,
     server: Server,
+    relay: Relay,
 ) -> std::io::Result<Drained> {
     let beside = async {
         if beside.await.is_continue() {
@@ -216,8 +223,16 @@ async fn serve_until_signal(
     }
     tracing::info!("stopping: requests under way are finished, new ones are refused");
     notify(sd_notify::NotifyState::Stopping);
+    // The relay says goodbye while requests finish.
+    let drain = async {
+        let relay = tokio::task::spawn_blocking(|| relay.stop());
+        let drained = server.drain().await;
+        // A relay that failed said so.
+        drop(relay.await);
+        drained
+    };
     tokio::select! {
-        drained = server.drain() => Ok(drained),
+        drained = drain => Ok(drained),
         () = signals.next() => Err(std::io::Error::new(std::io::ErrorKind::Interrupted, "a second signal ended the drain")),
     }
 }

@@ -76,6 +76,9 @@ fn lifecycle_code(error: &LifecycleError) -> u8 {
         LifecycleError::Store(StoreError::InUse { .. }) => 75,
         LifecycleError::Store(_) => 65,
         LifecycleError::Listen(_) | LifecycleError::AdminSocket { .. } => 71,
-        LifecycleError::Trust(_) | LifecycleError::Password(_) | LifecycleError::System(_) => 70,
+        LifecycleError::Relay(_)
+        | LifecycleError::Trust(_)
+        | LifecycleError::Password(_)
+        | LifecycleError::System(_) => 70,
     }
 }

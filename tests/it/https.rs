@@ -205,7 +205,7 @@ fn open_house(limits: Limits) -> House {
     let mut server = Server::new(limits);
     let (held_up, stuck) = (Arc::default(), Arc::new(()));
     let router = router(&server, &held_up, &stuck);
-    let listener = https::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]).unwrap().remove(0);
+    let listener = https::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]).unwrap().0.remove(0);
     let address = listener.address();
     let tls = roots.tls.clone();
     server.serve_tls(listener, Arc::new(move |_| tls.clone()), router).unwrap();
@@ -354,7 +354,7 @@ async fn a_new_certificate_serves_the_next_connection() {
     let (old, new) = (identity(), identity());
     let current = Arc::new(Mutex::new(old.tls.clone()));
     let mut house = open_house(generous());
-    let listener = https::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]).unwrap().remove(0);
+    let listener = https::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]).unwrap().0.remove(0);
     let address = listener.address();
     let (chosen, asked_for) = (current.clone(), Arc::new(Mutex::new(Vec::new())));
     let log = asked_for.clone();

@@ -5,7 +5,7 @@
 //! from outside (socket activation) is as good as one bound here. Deliberately does not know who will serve them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::time::Duration;
 
@@ -132,12 +132,45 @@ impl LocalListener {
     }
 }
 
-/// Binds every address, or none.
+/// Binds every address, or none: TCP, and UDP on the same port.
 ///
 /// # Errors
 /// The first address that cannot be had, by name and with the way out.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<Listener>, ListenError> {
-    addresses.iter().map(|address| bind_one(*address).map_err(|source| ListenError::at(*address, source))).collect()
+pub fn bind(addresses: &[SocketAddr]) -> Result<(Vec<Listener>, Vec<UdpSocket>), ListenError> {
+    let pair = |address: &SocketAddr| bind_pair(*address).map_err(|source| ListenError::at(*address, source));
+    Ok(addresses.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+}
+
+/// Ports that the kernel may choose until one is free for both.
+const CHOICES: usize = 16;
+
+fn bind_pair(address: SocketAddr) -> io::Result<(Listener, UdpSocket)> {
+    let choices = if address.port() == 0 { CHOICES } else { 1 };
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..choices {
+        let listener = bind_one(address)?;
+        match bind_udp(listener.address) {
+            Ok(udp) => return Ok((listener, udp)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Bytes the kernel is asked to keep for the UDP socket, each way: two ticks of a full house. It may grant less
+/// (`net.core.rmem_max`).
+const UDP_BUFFER: usize = 4 << 20;
+
+fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(UDP_BUFFER)?;
+    socket.set_send_buffer_size(UDP_BUFFER)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<Listener> {
@@ -203,7 +236,7 @@ mod tests {
     #[test]
     fn both_families_listen_on_one_port() {
         let v6 = match bind(&["[::]:0".parse().unwrap()]) {
-            Ok(mut bound) => bound.remove(0),
+            Ok((mut bound, _)) => bound.remove(0),
             Err(ListenError::Failed { .. } | ListenError::Unavailable { .. }) => return, // no IPv6 here
             Err(other) => panic!("{other}"),
         };
@@ -213,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_had_is_named() {
-        let taken = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap().remove(0);
+        let taken = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap().0.remove(0);
         let refused = bind(&[taken.address()]).unwrap_err();
         assert!(
             matches!(refused, ListenError::InUse { .. }) && refused.to_string().contains("127.0.0.1:"),

@@ -82,6 +82,14 @@ impl WorkspaceKeys {
         self.field.newest()
     }
 
+    /// A secret for one purpose, the same at each start.
+    pub fn derived(&self, purpose: &[u8]) -> Option<Key256> {
+        let (_, key) = self.newest_field()?;
+        let mut secret = zeroize::Zeroizing::new([0; 32]);
+        hkdf::Hkdf::<sha2::Sha256>::new(None, key.expose()).expand(purpose, &mut *secret).ok()?;
+        Some(Key256::new(*secret))
+    }
+
     /// The appliance's identity; in workspace `system` only.
     pub fn identity(&self) -> Option<Identity> {
         self.identity.as_ref().map(Identity::from_seed)

@@ -19,6 +19,7 @@ use crate::platform::store::keyring::Keyring;
 use crate::platform::store::workspace::{Shared, Workspace, Write};
 use crate::platform::store::writers::Writers;
 use crate::values::id::WorkspaceId;
+use crate::values::secret::Key256;
 
 pub mod accounts;
 pub mod anchor;
@@ -116,6 +117,12 @@ impl Store {
     /// The reserved workspace `system`.
     pub const fn system(&self) -> &Arc<Workspace> {
         &self.system
+    }
+
+    /// What QUIC's stateless resets and address tokens are made with.
+    pub fn relay_secret(&self) -> Result<Key256, StoreError> {
+        let secret = self.system.keys().derived(b"conclave-relay-1");
+        secret.ok_or_else(|| sealed_system(&self.layout, &self.keyring))
     }
 
     /// The appliance's identity.
