@@ -5,6 +5,8 @@
 pub mod clock;
 #[cfg(feature = "client")]
 pub mod entropy;
+#[cfg(feature = "client")]
+pub mod suites;
 
 #[cfg(feature = "server")]
 pub mod https;
