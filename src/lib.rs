@@ -36,6 +36,9 @@ pub mod console;
 #[cfg(feature = "server")]
 pub mod relay;
 
+#[cfg(feature = "client")]
+pub mod client;
+
 #[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]

@@ -60,6 +60,10 @@ pub enum Received<'o> {
     Opened {
         /// Sender, channel and epoch.
         kid: Kid,
+        /// Its counter under that key.
+        counter: u64,
+        /// What the relay could read of it; authentic now.
+        clear: Clear,
         /// What was sealed.
         plain: &'o [u8],
     },
@@ -84,6 +88,8 @@ pub struct MemberKeys {
     /// The newest epoch that is said to be switched to; its secret may still be missing.
     switched: Option<Epoch>,
     sealing: Option<Sealing>,
+    /// The screen's keys of earlier epochs: a group of frames keeps the epoch it began with.
+    screens: BTreeMap<(Epoch, Participant), FrameSealer>,
     /// The last barrier of each sender.
     barriers: BTreeMap<Participant, Epoch>,
     parked: ParkedFrames,
@@ -122,6 +128,7 @@ impl MemberKeys {
             newest: None,
             switched: None,
             sealing: None,
+            screens: BTreeMap::new(),
             barriers: BTreeMap::new(),
             parked: ParkedFrames::default(),
         }
@@ -208,6 +215,23 @@ impl MemberKeys {
         Ok(sealer.seal(clear, plain, out)?)
     }
 
+    /// Seals a frame of a screen under the epoch that its group began with, as long as that lives. Do not go on with a
+    /// group after a switch when somebody went since it began: who went has its key.
+    pub fn seal_screen(
+        &mut self,
+        epoch: Epoch,
+        plain: &[u8],
+        now: Moment,
+        out: &mut [u8],
+    ) -> Result<usize, MemberError> {
+        if self.sealing().is_none_or(|sealing| sealing == epoch) {
+            return self.seal(Channel::Screen, Clear::Nothing, plain, now, out);
+        }
+        let lives = self.epochs.get(&epoch).is_some_and(|known| known.lives(Channel::Screen, now));
+        let sealer = self.screens.get_mut(&(epoch, self.participant)).filter(|_| lives);
+        Ok(sealer.ok_or(MemberError::Stale)?.seal(Clear::Nothing, plain, out)?)
+    }
+
     /// Opens a frame into the start of `out`, or parks it when the secret of its epoch has not come.
     pub fn receive<'o>(
         &mut self,
@@ -251,6 +275,7 @@ impl MemberKeys {
         let epochs = &self.epochs;
         // A key is as old as its secret: the relay accepts neither any longer.
         self.sealing.take_if(|sealing| !epochs.contains_key(&sealing.epoch));
+        self.screens.retain(|(epoch, _), _| epochs.contains_key(epoch));
         self.parked.expire(now)
     }
 
@@ -270,27 +295,31 @@ impl MemberKeys {
     }
 
     fn open<'o>(&mut self, frame: &Frame<'_>, now: Moment, out: &'o mut [u8]) -> Result<Received<'o>, MemberError> {
-        let kid = frame.kid();
+        let (kid, counter, clear) = (frame.kid(), frame.counter(), frame.clear());
         let known = self.epochs.get_mut(&kid.epoch).filter(|known| known.lives(kid.channel, now));
         let known = known.ok_or(MemberError::Stale)?;
         let sender = (kid.participant, kid.channel);
         if let Some(opening) = known.senders.get_mut(&sender) {
             let plain = opening.open(frame, out)?;
-            return Ok(Received::Opened { kid, plain });
+            return Ok(Received::Opened { kid, counter, clear, plain });
         }
         let opener = FrameOpener::derive(known.secret.expose(), self.meeting, kid)?;
         let mut opening = Opening { opener, replay: Replay::new(kid.channel) };
         let plain = opening.open(frame, out)?;
         // Kept only now: what does not open takes no room.
         known.senders.insert(sender, opening);
-        Ok(Received::Opened { kid, plain })
+        Ok(Received::Opened { kid, counter, clear, plain })
     }
 
     /// Seals under the epoch switched to, once its secret is here.
     fn begin_sealing(&mut self) {
         let Some(switched) = self.switched.filter(|switched| self.epochs.contains_key(switched)) else { return };
         if self.sealing.as_ref().is_none_or(|sealing| sealing.epoch < switched) {
-            self.sealing = Some(Sealing { epoch: switched, keys: BTreeMap::new() });
+            let before = self.sealing.replace(Sealing { epoch: switched, keys: BTreeMap::new() });
+            if let Some(Sealing { epoch, keys }) = before {
+                let screens = keys.into_iter().filter(|((_, channel), _)| *channel == Channel::Screen);
+                self.screens.extend(screens.map(|((participant, _), sealer)| ((epoch, participant), sealer)));
+            }
         }
     }
 }
@@ -525,6 +554,28 @@ mod tests {
         assert_eq!(ada.announce(Epoch(1), secret(1), at(9_000)), Learned::Nothing);
         ada.switch(Epoch(1), at(9_000));
         assert_eq!(ada.sealing(), Some(Epoch(2)));
+    }
+
+    #[test]
+    fn a_group_of_a_screen_keeps_its_epoch_and_its_counter() {
+        let (mut ada, mut bob) = (member(1, 1), member(2, 1));
+        let mut out = [0; 64];
+        let mut frame = |ada: &mut MemberKeys, epoch, millis| {
+            let written = ada.seal_screen(Epoch(epoch), b"here", at(millis), &mut out)?;
+            Ok::<_, MemberError>(out[..written].to_vec())
+        };
+        let first = frame(&mut ada, 1, 0).unwrap();
+        for member in [&mut ada, &mut bob] {
+            member.announce(Epoch(2), secret(2), at(10));
+            member.switch(Epoch(2), at(20));
+        }
+        let (second, other) = (frame(&mut ada, 1, 30).unwrap(), frame(&mut ada, 2, 30).unwrap());
+        let read = |frame: &[u8]| (Frame::decode(frame).unwrap().kid().epoch.0, Frame::decode(frame).unwrap().counter());
+        assert_eq!([read(&first), read(&second), read(&other)], [(1, 0), (1, 1), (2, 0)]);
+        for frame in [&first, &second, &other] {
+            assert_eq!(receive(&mut bob, frame, at(40)), Ok(true));
+        }
+        assert_eq!(frame(&mut ada, 1, 15_020), Err(MemberError::Stale));
     }
 
     #[test]
