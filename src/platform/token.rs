@@ -79,8 +79,9 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::core::auth::ticket::{Grant, KeyThumbprint, TicketAudience};
     use crate::platform::store::files::Layout;
-    use crate::values::id::{AccountId, SessionId};
+    use crate::values::id::{AccountId, RoomId, SessionId, TicketId};
     use crate::values::time::Timestamp;
 
     const A: WorkspaceId = WorkspaceId::from_bytes([1; 16]);
@@ -113,6 +114,36 @@ mod tests {
         let (_dir, ring) = keyring();
         let token = sign(&ring, &claims()).unwrap();
         assert_eq!(verify(&ring, &token), Ok((claims(), A)));
+    }
+
+    fn ticket() -> TicketClaims {
+        TicketClaims {
+            iss: format!("conclave:{}", "0".repeat(32)),
+            aud: TicketAudience::Relay,
+            sub: AccountId::from_bytes([3; 16]),
+            wid: A,
+            sid: SessionId::from_bytes([4; 16]),
+            room: RoomId::from_bytes([5; 16]),
+            jti: TicketId::from_bytes([6; 16]),
+            jkt: KeyThumbprint::of(&[7; 32]),
+            // The longest that a display name can be, in bytes.
+            name: "\u{1f600}".repeat(80).parse().unwrap(),
+            grant: Grant { voice: false, voice_off: false, screen: false, moderate: false, lobby: false },
+            iat: 1_795_451_400,
+            exp: 1_795_451_460,
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_no_access_token_and_an_access_token_no_ticket() {
+        let (_dir, ring) = keyring();
+        let signed = sign_ticket(&ring, &ticket()).unwrap();
+        assert_eq!(verify_ticket(&ring, &signed), Ok((ticket(), A)));
+        assert_eq!(verify(&ring, &signed), Err(TokenError));
+        assert_eq!(verify_ticket(&ring, &sign(&ring, &claims()).unwrap()), Err(TokenError));
+        let (head, _) = signed.rsplit_once('.').unwrap();
+        assert_eq!(verify_ticket(&ring, &format!("{head}.")), Err(TokenError));
+        assert!(signed.len() <= 1_400, "{} bytes", signed.len());
     }
 
     #[test]

@@ -38,7 +38,20 @@ for (const colorScheme of ["light", "dark"]) {
 
     const other = await visitor(browser);
     await signIn(other.page);
+    await page.route("**/api/v1/rooms", (route) =>
+      route.fulfill({
+        json: {
+          rooms: ["lobby", "stage"].map((name) => ({
+            id: name,
+            name,
+            policy: { capacity: 100 },
+            participants: name === "stage" ? [] : ["Ada", "Bob", "Eve"].map((display_name, n) => ({ display_name, muted: n > 0, silenced: n > 1 })),
+          })),
+        },
+      }),
+    );
     await signIn(page);
+    await page.locator("conclave-room-list").getByText("Silenced").waitFor({ timeout: PATIENCE_MS });
     await audit(page, "account");
     await page.getByRole("button", { name: "End all others" }).click();
     await page.getByRole("button", { name: "Change password" }).click();

@@ -10,6 +10,7 @@ use crate::harness::{Appliance, repository, tool};
 fn the_pages_work_in_a_real_browser() {
     let appliance = Appliance::claimed();
     let password = appliance.account("demo", "ada", "admin");
+    appliance.cli_ok(&["room", "create", "-w", "demo", "lobby"]);
     let home = tempfile::tempdir().unwrap();
     trust_root(home.path(), &appliance.root_pem());
 

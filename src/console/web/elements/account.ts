@@ -13,10 +13,14 @@ import { passwordChange } from "./password-change";
 import { permissionList } from "./permission-list";
 import { problemBox } from "./problem";
 import { profile } from "./profile";
+import { roomList } from "./room-list";
 import { sessionList } from "./session-list";
 import { SIGNED_OUT, type SignOut } from "./sign-out";
 
 const words = text.account;
+
+/** The reserved workspace, whose accounts run the appliance. */
+const OPERATORS = "system";
 
 export class AccountPage extends HTMLElement {
   readonly #problem = problemBox();
@@ -45,9 +49,11 @@ export class AccountPage extends HTMLElement {
   #show(account: Account): void {
     document.querySelector<SignOut>("conclave-sign-out")?.reveal(this.#problem);
     this.#content.removeAttribute("aria-busy");
+    // Operators have no rooms.
+    const rooms = account.workspace.name === OPERATORS ? [] : [roomList()];
     this.#content.replaceChildren(
       profile(account),
-      h("div", { class: "account-main" }, sessionList(), passwordChange(account)),
+      h("div", { class: "account-main" }, ...rooms, sessionList(), passwordChange(account)),
       permissionList(account.permissions),
     );
   }

@@ -6,7 +6,7 @@ import type { Bytes } from "./bytes";
 import { Refusal, failureOf, readProblem } from "./failure";
 import { type Offer, type OfferAnswer, verifyOffer } from "./offer";
 import { type Credential, seal } from "./seal";
-import type { Account, Session, TokenAnswer } from "./types";
+import type { Account, Room, Session, TokenAnswer } from "./types";
 
 /** Longer than a full sign-in queue takes to drain, so that a wait is not mistaken for silence. */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -75,6 +75,12 @@ export class Api {
 
   async endSession(id: string): Promise<void> {
     await this.#call({ method: "DELETE", path: `/api/v1/me/sessions/${encodeURIComponent(id)}` });
+  }
+
+  /** The rooms one may enter, with who is there now. */
+  async rooms(): Promise<readonly Room[]> {
+    const answer = await this.#call({ method: "GET", path: "/api/v1/rooms" });
+    return (await json<{ rooms: readonly Room[] }>(answer)).rooms;
   }
 
   async changePassword(current: string, next: string): Promise<void> {

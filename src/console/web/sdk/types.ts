@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-// The answers of the member API that the console reads, as docs/sign-in.md gives them.
+// The answers of the member API that the console reads, as docs/sign-in.md and docs/openapi.json give them.
 
 export interface Account {
   readonly id: string;
@@ -18,6 +18,19 @@ export interface Session {
   readonly last_seen_at: string;
   readonly expires_at: string;
   readonly current: boolean;
+}
+
+export interface Present {
+  readonly display_name: string;
+  readonly muted: boolean;
+  readonly silenced: boolean;
+}
+
+export interface Room {
+  readonly id: string;
+  readonly name: string;
+  readonly policy: { readonly capacity: number };
+  readonly participants: readonly Present[];
 }
 
 export interface TokenAnswer {
