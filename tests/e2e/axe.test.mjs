@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { launch, visitor } from "./browser.mjs";
-import { PATIENCE_MS, alert, fillSignIn, openSignIn, signIn, signOut, submit } from "./steps.mjs";
+import { PATIENCE_MS, alert, fillSignIn, openSignIn, signIn, signOut, submit, withPeople } from "./steps.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -38,18 +38,7 @@ for (const colorScheme of ["light", "dark"]) {
 
     const other = await visitor(browser);
     await signIn(other.page);
-    await page.route("**/api/v1/rooms", (route) =>
-      route.fulfill({
-        json: {
-          rooms: ["lobby", "stage"].map((name) => ({
-            id: name,
-            name,
-            policy: { capacity: 100 },
-            participants: name === "stage" ? [] : ["Ada", "Bob", "Eve"].map((display_name, n) => ({ display_name, muted: n > 0, silenced: n > 1 })),
-          })),
-        },
-      }),
-    );
+    await withPeople(page);
     await signIn(page);
     await page.locator("conclave-room-list").getByText("Silenced").waitFor({ timeout: PATIENCE_MS });
     await audit(page, "account");

@@ -6,7 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, target, visitor } from "./browser.mjs";
-import { openSignIn, signIn, signOut } from "./steps.mjs";
+import { PATIENCE_MS, openSignIn, signIn, signOut, withPeople } from "./steps.mjs";
 
 const SIZES = {
   phone: { width: 390, height: 844 },
@@ -33,7 +33,9 @@ for (const [size, viewport] of Object.entries(SIZES)) {
       const { context, page } = await visitor(browser, { viewport, colorScheme, reducedMotion: "reduce" });
       await openSignIn(page);
       await look(page, `sign-in-${size}-${colorScheme}`);
+      await withPeople(page);
       await signIn(page);
+      await page.locator("conclave-room-list").getByText("Silenced").waitFor({ timeout: PATIENCE_MS });
       await look(page, `account-${size}-${colorScheme}`);
       await signOut(page);
       await context.close();

@@ -49,6 +49,15 @@ export async function signIn(page, who = {}) {
   throw new Error("still throttled after four tries");
 }
 
+/** People in a room, which takes headsets: this answers in the appliance's place. */
+export async function withPeople(page) {
+  const person = (display_name, muted, silenced) => ({ display_name, muted, silenced });
+  const room = (name, ...participants) => ({ id: name, name, policy: { capacity: 100 }, participants });
+  const long = person("Wolfeschlegelsteinhausenbergerdorff-Bergmann the Elder of the Northern Office, Ph.D.", false, false);
+  const rooms = [room("board"), room("lobby", person("Ada Lovelace", false, false), person("Bob", true, false), person("Eve", true, true), long)];
+  await page.route("**/api/v1/rooms", (route) => route.fulfill({ json: { rooms } }));
+}
+
 export async function untilAccountShown(page) {
   await page.locator("conclave-profile").waitFor({ timeout: PATIENCE_MS });
   await sessionRows(page).first().waitFor({ timeout: PATIENCE_MS });

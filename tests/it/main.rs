@@ -26,6 +26,7 @@ mod harness;
 mod https;
 mod independent;
 mod layering;
+mod meetings;
 mod pki;
 mod roles;
 mod rooms;
