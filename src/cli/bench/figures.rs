@@ -15,6 +15,10 @@ use crate::wire::kid::Channel;
 
 /// Share of a core from which on the generator's busiest thread was the bottleneck.
 const GENERATOR_FULL: f64 = 0.9;
+/// Share of a core from which on the relay's busiest thread had more to do than it could.
+const RELAY_FULL: f64 = 0.9;
+/// How long half of the frames may take besides the network: four ticks of a large room. Only queues take longer.
+const QUEUED: Duration = Duration::from_millis(50);
 /// How late the 99th percentile of sends may be.
 const LATE: Duration = Duration::from_millis(2);
 
@@ -22,6 +26,8 @@ const LATE: Duration = Duration::from_millis(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
+    /// The relay had more to do than it could, or half of the frames took longer than 50 ms.
+    RelayBehind,
     /// A thread of the generator used more than 90 % of a core.
     GeneratorSaturated,
     /// The 99th percentile of sends was more than 2 ms late.
@@ -38,6 +44,9 @@ impl Doubt {
     /// In words.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::RelayBehind => {
+                "the relay was behind: what is sent late goes out together, so its CPU a frame is too low"
+            }
             Self::GeneratorSaturated => "the generator used more than 90 % of a core: it was the bottleneck",
             Self::SentLate => "senders ran more than 2 ms late (p99): batching was given away for free",
             Self::NotSent => "the generator could not send everything",
@@ -183,9 +192,11 @@ impl Figures {
     }
 }
 
-/// What makes this run doubtful.
-pub(super) fn doubts(outcome: &Outcome, figures: &Figures) -> Vec<Doubt> {
+/// What makes this run doubtful, over a network that takes this long from sender to receiver.
+pub(super) fn doubts(outcome: &Outcome, figures: &Figures, network: Duration) -> Vec<Doubt> {
+    let relay_busiest = ratio(outcome.relay.usage.busiest().as_secs_f64(), outcome.window.as_secs_f64());
     let found = [
+        (Doubt::RelayBehind, relay_busiest > RELAY_FULL || figures.latency_p50_ms > millis(network + QUEUED)),
         (Doubt::GeneratorSaturated, figures.generator_busiest_thread > GENERATOR_FULL),
         (Doubt::SentLate, figures.sent_late_p99_ms > millis(LATE)),
         (Doubt::NotSent, outcome.sent.unsent > 0),
@@ -273,7 +284,7 @@ pub(super) mod tests {
         assert_eq!(figures.delivered.voice_delivered_percent, None);
         near(figures.allocations_per_frame.unwrap(), 0.05);
         near(figures.latency_max_ms, 6.0);
-        assert_eq!(doubts(&outcome(), &figures), []);
+        assert_eq!(doubts(&outcome(), &figures, Duration::ZERO), []);
     }
 
     #[test]
@@ -293,7 +304,27 @@ pub(super) mod tests {
         doubtful.gone = 1;
         doubtful.arrivals.damaged = 1;
         let all = [Doubt::GeneratorSaturated, Doubt::SentLate, Doubt::NotSent, Doubt::CarriersLost, Doubt::Damaged];
-        assert_eq!(doubts(&doubtful, &Figures::of(&doubtful)), all);
+        assert_eq!(doubts(&doubtful, &Figures::of(&doubtful), Duration::ZERO), all);
+    }
+
+    #[test]
+    fn a_relay_that_is_behind_is_marked_by_its_load_or_by_its_latency() {
+        let check = |change: fn(&mut Outcome), network: u64, behind: bool| {
+            let mut outcome = outcome();
+            change(&mut outcome);
+            let doubts = doubts(&outcome, &Figures::of(&outcome), Duration::from_millis(network));
+            assert_eq!(doubts, if behind { vec![Doubt::RelayBehind] } else { vec![] });
+        };
+        let full = |outcome: &mut Outcome| outcome.relay.usage.threads = [(1, 950_000_000)].into();
+        let shared = |outcome: &mut Outcome| outcome.relay.usage.threads = [(1, 500_000_000), (2, 500_000_000)].into();
+        let slow = |outcome: &mut Outcome| {
+            outcome.arrivals.latency = Default::default();
+            outcome.arrivals.latency.record(Duration::from_millis(108));
+        };
+        check(full, 0, true);
+        check(shared, 0, false);
+        check(slow, 0, true);
+        check(slow, 60, false);
     }
 
     #[test]

@@ -189,6 +189,8 @@ impl Bench {
         let (relay, invitation) = RelayProcess::start(subject, load)?;
         let network = self.network(invitation.address)?;
         let address = network.as_ref().map_or(invitation.address, Netem::address);
+        // To the relay and on to the others.
+        let across = 2 * Duration::from_millis(self.delay);
         let run = Run {
             subject,
             load,
@@ -196,12 +198,12 @@ impl Bench {
             address,
             warm_up: WARM_UP,
             duration: self.duration,
-            tail: TAIL + 2 * Duration::from_millis(self.delay),
+            tail: TAIL + across,
         };
         let (outcome, relay) = runtime.block_on(drive(&run, relay))?;
         drop((relay, network));
         let figures = Figures::of(&outcome);
-        let doubts = doubts(&outcome, &figures);
+        let doubts = doubts(&outcome, &figures, across);
         Ok(RunFigures { round, relay: subject, figures, doubts })
     }
 

@@ -105,6 +105,7 @@ impl Report {
         }
         if let Some(ratio) = self.ratio {
             text.push_str(&comparison(ratio));
+            text.push_str(&self.unfair());
         }
         text.push('\n');
         text.push_str(&self.medians());
@@ -172,6 +173,25 @@ impl Report {
         }
         let told: Vec<_> = counted.iter().map(|(name, count)| format!("{} {name}", grouped(*count))).collect();
         format!(" ({}, in {} s)", told.join(", "), self.window_s)
+    }
+
+    /// What the comparison hides when a relay was behind.
+    fn unfair(&self) -> String {
+        let of = |relay| self.runs.iter().filter(move |run| run.relay == relay);
+        let behind = |relay| of(relay).filter(|run| run.doubts.contains(&Doubt::RelayBehind)).count();
+        match (behind(Subject::Conclave), behind(Subject::Baseline)) {
+            (0, 0) => String::new(),
+            (0, baseline) => format!(
+                "But forwarding on arrival was behind in {baseline} of {} rounds. What it sends late goes out together, which \
+                 saves it CPU and costs latency: the ratio says too little for Conclave.\n",
+                of(Subject::Baseline).count()
+            ),
+            (conclave, _) => format!(
+                "But Conclave's relay was behind in {conclave} of {} rounds: this load is too much for this machine, and the \
+                 ratio says nothing.\n",
+                of(Subject::Conclave).count()
+            ),
+        }
     }
 
     fn medians(&self) -> String {
@@ -278,6 +298,18 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said}\n\n{text}");
         }
+    }
+
+    #[test]
+    fn a_ratio_against_a_relay_that_was_behind_is_not_left_to_stand_alone() {
+        let mut report = report(&[Subject::Conclave, Subject::Baseline]);
+        assert!(!report.text().contains("But "));
+        let mut run = report.runs[0].clone();
+        (run.relay, run.doubts) = (Subject::Baseline, vec![Doubt::RelayBehind]);
+        report.runs.push(run);
+        assert!(report.text().contains("But forwarding on arrival was behind in 1 of 1 rounds."));
+        report.runs[0].doubts.push(Doubt::RelayBehind);
+        assert!(report.text().contains("But Conclave's relay was behind in 1 of 1 rounds"));
     }
 
     #[test]
