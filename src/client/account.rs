@@ -110,7 +110,8 @@ impl Account {
         device: &str,
     ) -> Result<Self, ClientError> {
         let offer: Offer = read(https.send(Method::GET, "/api/v1/sign-in", None, None).await?)?;
-        let identity = PublicIdentity::from_bytes(&bytes::<32>(&offer.identity_key)?).map_err(|_| ClientError::Offer)?;
+        let identity =
+            PublicIdentity::from_bytes(&bytes::<32>(&offer.identity_key)?).map_err(|_| ClientError::Offer)?;
         let key = AnnouncedKey {
             id: offer.sealing_key.id,
             public_key: bytes(&offer.sealing_key.public_key)?,

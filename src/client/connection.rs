@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use web_transport_quinn::{RecvStream, SendStream, Session};
 
+use crate::client::ClientError;
 use crate::client::account::Ticket;
 use crate::client::carrier::ending;
 use crate::client::incoming::{Entry, Incoming};
 use crate::client::seat::{Counters, Seat, says_gone};
-use crate::client::ClientError;
 use crate::core::keys::boxes::BoxOpener;
 use crate::platform::clock::Clock;
 use crate::values::id::MeetingId;
@@ -165,8 +165,7 @@ impl Connection {
         send_events.write_all(&[StreamKind::Event.number()]).await.map_err(|_| ending(&session))?;
         let (control, say) = mpsc::channel(WAITING_MAX);
         let (events, happen) = mpsc::channel(WAITING_MAX);
-        let context =
-            Context { session, seat, counters: Arc::clone(counters), incoming: incoming.clone(), control };
+        let context = Context { session, seat, counters: Arc::clone(counters), incoming: incoming.clone(), control };
         let mut tasks = JoinSet::new();
         tasks.spawn(write(door.send, say));
         tasks.spawn(write(send_events, happen));
@@ -240,7 +239,12 @@ impl Connection {
         let epoch = self.context.seat.sealing().ok_or(ClientError::NotSent("there are no keys yet"))?;
         let mut stream = self.context.session.open_uni().await.map_err(|_| ending(&self.context.session))?;
         stream.write_all(&[StreamKind::Screen.number()]).await.map_err(|_| ClientError::Lost)?;
-        Ok(ScreenGroup { epoch, stream, seat: Arc::clone(&self.context.seat), counters: Arc::clone(&self.context.counters) })
+        Ok(ScreenGroup {
+            epoch,
+            stream,
+            seat: Arc::clone(&self.context.seat),
+            counters: Arc::clone(&self.context.counters),
+        })
     }
 }
 

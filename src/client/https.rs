@@ -78,10 +78,8 @@ impl Https {
         token: Option<&str>,
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        let broken = |error: hyper::Error| ClientError::Connect {
-            server: self.server.to_string(),
-            reason: error.to_string(),
-        };
+        let broken =
+            |error: hyper::Error| ClientError::Connect { server: self.server.to_string(), reason: error.to_string() };
         let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -106,9 +104,7 @@ impl Https {
             return serde_json::from_slice(bytes).map_err(|error| ClientError::Unreadable(error.to_string()));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(Problem { code, title, detail, way_out }) => {
-                Err(ClientError::Refused { code, title, detail, way_out })
-            }
+            Ok(Problem { code, title, detail, way_out }) => Err(ClientError::Refused { code, title, detail, way_out }),
             Err(_) => Err(ClientError::Unreadable(format!("status {status}"))),
         }
     }

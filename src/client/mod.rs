@@ -38,7 +38,9 @@ use crate::wire::close::CloseCode;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The root certificate.
-    #[error("{0}: give the appliance's root certificate as PEM (https://…/api/v1/trust/root.pem), after comparing its fingerprint")]
+    #[error(
+        "{0}: give the appliance's root certificate as PEM (https://…/api/v1/trust/root.pem), after comparing its fingerprint"
+    )]
     Root(String),
     /// The address of the appliance.
     #[error("{0:?} is no address of an appliance: write https://host or https://host:port")]
@@ -72,7 +74,9 @@ pub enum ClientError {
         way_out: String,
     },
     /// An answer that this release does not understand.
-    #[error("the appliance gave an answer that this client does not understand ({0}): use the client of the same release")]
+    #[error(
+        "the appliance gave an answer that this client does not understand ({0}): use the client of the same release"
+    )]
     Unreadable(String),
     /// The sign-in offer is not signed by who it says.
     #[error("the sign-in offer does not hold: somebody may be in between. Compare the root certificate's fingerprint")]

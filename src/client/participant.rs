@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::client::ClientError;
 use crate::client::account::Account;
 use crate::client::carrier::{self, Kind};
 use crate::client::connection::{Connection, ScreenGroup, Way};
 use crate::client::incoming::{Entry, Incoming};
 use crate::client::seat::{Counters, Seat};
 use crate::client::trust::Trust;
-use crate::client::ClientError;
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
 use crate::wire::close::CloseCode;

@@ -106,7 +106,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The number in a message.
 pub(super) fn number(participant: u32) -> Result<Participant, ClientError> {
-    u16::try_from(participant).map(Participant).map_err(|_| ClientError::Unreadable("a participant's number".to_owned()))
+    u16::try_from(participant)
+        .map(Participant)
+        .map_err(|_| ClientError::Unreadable("a participant's number".to_owned()))
 }
 
 impl Seat {
@@ -206,13 +208,7 @@ impl Seat {
     }
 
     /// Opens what arrived and hands it on.
-    pub fn receive(
-        &self,
-        frame: &Frame<'_>,
-        out: &mut [u8],
-        counters: &Counters,
-        incoming: &mpsc::Sender<Incoming>,
-    ) {
+    pub fn receive(&self, frame: &Frame<'_>, out: &mut [u8], counters: &Counters, incoming: &mpsc::Sender<Incoming>) {
         let now = self.clock.moment();
         let mut keys = lock(&self.keys);
         match keys.receive(frame, now, out) {

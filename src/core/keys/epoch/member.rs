@@ -3,7 +3,7 @@
 //!
 //! Invariants: what it seals under only goes forward, so no key meets a counter twice, whatever arrives how often and
 //! in which order; an epoch never switched to is never sealed under; an epoch is kept after the switch to a later one, 2 s
-//! for poses and voices and 15 s for events and screens. Keys derive when they are first needed. It does not know how
+//! for poses and voices and 30 s for events and screens. Keys derive when they are first needed. It does not know how
 //! secrets arrive, nor who else is there.
 //!
 //! Secrets come in the order of their boxes. Whoever lost its carrier tells [`MemberKeys::renumber`] which epoch is live
@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::core::keys::epoch::parked::{Full, ParkedFrames};
-use crate::core::keys::epoch::{EpochSecret, RETIRE_DATAGRAMS_AFTER, RETIRE_STREAMS_AFTER, retire_after};
+use crate::core::keys::epoch::{EpochSecret, KEEP_STREAMS_FOR, RETIRE_DATAGRAMS_AFTER, keep_for, retire_after};
 use crate::core::replay::{Replay, Replayed};
 use crate::values::id::MeetingId;
 use crate::values::time::Moment;
@@ -203,7 +203,7 @@ impl MemberKeys {
         out: &mut [u8],
     ) -> Result<usize, MemberError> {
         let sealing = self.sealing.as_mut().ok_or(MemberError::NoEpoch)?;
-        let known = self.epochs.get(&sealing.epoch).filter(|known| known.lives(channel, now));
+        let known = self.epochs.get(&sealing.epoch).filter(|known| known.seals(channel, now));
         let secret = &known.ok_or(MemberError::NoEpoch)?.secret;
         let sealer = match sealing.keys.entry((self.participant, channel)) {
             std::collections::btree_map::Entry::Occupied(sealer) => sealer.into_mut(),
@@ -227,7 +227,7 @@ impl MemberKeys {
         if self.sealing().is_none_or(|sealing| sealing == epoch) {
             return self.seal(Channel::Screen, Clear::Nothing, plain, now, out);
         }
-        let lives = self.epochs.get(&epoch).is_some_and(|known| known.lives(Channel::Screen, now));
+        let lives = self.epochs.get(&epoch).is_some_and(|known| known.seals(Channel::Screen, now));
         let sealer = self.screens.get_mut(&(epoch, self.participant)).filter(|_| lives);
         Ok(sealer.ok_or(MemberError::Stale)?.seal(Clear::Nothing, plain, out)?)
     }
@@ -270,10 +270,10 @@ impl MemberKeys {
     pub fn expire(&mut self, now: Moment) -> usize {
         self.epochs.retain(|_, known| known.lives(Channel::Event, now));
         for known in self.epochs.values_mut().filter(|known| known.keeps_datagrams_too_long(now)) {
-            known.senders.retain(|(_, channel), _| retire_after(*channel) > RETIRE_DATAGRAMS_AFTER);
+            known.senders.retain(|(_, channel), _| keep_for(*channel) > RETIRE_DATAGRAMS_AFTER);
         }
         let epochs = &self.epochs;
-        // A key is as old as its secret: the relay accepts neither any longer.
+        // A key goes with its secret: the relay takes nothing of it any longer.
         self.sealing.take_if(|sealing| !epochs.contains_key(&sealing.epoch));
         self.screens.retain(|(epoch, _), _| epochs.contains_key(epoch));
         self.parked.expire(now)
@@ -325,8 +325,14 @@ impl MemberKeys {
 }
 
 impl Known {
-    fn lives(&self, channel: Channel, now: Moment) -> bool {
+    /// Whether the relay may still take what is sealed under it.
+    fn seals(&self, channel: Channel, now: Moment) -> bool {
         self.retiring_since.is_none_or(|since| now < since + retire_after(channel))
+    }
+
+    /// Whether what arrives is opened.
+    fn lives(&self, channel: Channel, now: Moment) -> bool {
+        self.retiring_since.is_none_or(|since| now < since + keep_for(channel))
     }
 
     fn has_datagram_keys(&self) -> bool {
@@ -339,7 +345,7 @@ impl Known {
 
     /// When keys are to be forgotten next.
     fn until(&self) -> Option<Moment> {
-        let after = if self.has_datagram_keys() { RETIRE_DATAGRAMS_AFTER } else { RETIRE_STREAMS_AFTER };
+        let after = if self.has_datagram_keys() { RETIRE_DATAGRAMS_AFTER } else { KEEP_STREAMS_FOR };
         self.retiring_since.map(|since| since + after)
     }
 }
@@ -405,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_epoch_opens_2_s_after_the_switch_and_on_streams_15_s() {
+    fn the_old_epoch_opens_2_s_after_the_switch_and_on_streams_30_s() {
         let (mut ada, mut bob) = (member(1, 1), member(2, 1));
         let frames = [0; 3].map(|_| sealed(&mut ada, at(0)));
         let events = [0; 2].map(|_| sealed_for(&mut ada, Channel::Event, at(0)));
@@ -417,11 +423,11 @@ mod tests {
         assert_eq!(bob.poll_timeout(), Some(at(22_000)));
         assert_eq!(receive(&mut bob, &frames[2], at(22_000)), Err(MemberError::Stale));
         bob.expire(at(22_000));
-        assert_eq!(bob.poll_timeout(), Some(at(35_000)));
-        assert_eq!(receive(&mut bob, &screen, at(34_999)), Ok(true));
-        assert_eq!(receive(&mut bob, &events[0], at(34_999)), Ok(true));
-        assert_eq!(receive(&mut bob, &events[1], at(35_000)), Err(MemberError::Stale));
-        bob.expire(at(35_000));
+        assert_eq!(bob.poll_timeout(), Some(at(50_000)));
+        assert_eq!(receive(&mut bob, &screen, at(49_999)), Ok(true));
+        assert_eq!(receive(&mut bob, &events[0], at(49_999)), Ok(true));
+        assert_eq!(receive(&mut bob, &events[1], at(50_000)), Err(MemberError::Stale));
+        bob.expire(at(50_000));
         assert_eq!((bob.epochs.len(), bob.poll_timeout()), (1, None));
     }
 
@@ -446,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn early_events_wait_15_s_and_make_no_room_for_poses_nor_for_later_ones() {
+    fn early_events_wait_30_s_and_make_no_room_for_poses_nor_for_later_ones() {
         let (mut ada, mut bob) = (member(1, 2), member(2, 1));
         let mut events = 0;
         loop {
@@ -532,7 +538,7 @@ mod tests {
         assert_eq!(seal(Channel::Pose, 3_200), Err(MemberError::NoEpoch));
         assert!(seal(Channel::Event, 16_199).is_ok());
         assert_eq!(seal(Channel::Event, 16_200), Err(MemberError::NoEpoch));
-        ada.expire(at(16_200));
+        ada.expire(at(31_200));
         assert_eq!(ada.sealing(), None);
     }
 
@@ -570,7 +576,8 @@ mod tests {
             member.switch(Epoch(2), at(20));
         }
         let (second, other) = (frame(&mut ada, 1, 30).unwrap(), frame(&mut ada, 2, 30).unwrap());
-        let read = |frame: &[u8]| (Frame::decode(frame).unwrap().kid().epoch.0, Frame::decode(frame).unwrap().counter());
+        let read =
+            |frame: &[u8]| (Frame::decode(frame).unwrap().kid().epoch.0, Frame::decode(frame).unwrap().counter());
         assert_eq!([read(&first), read(&second), read(&other)], [(1, 0), (1, 1), (2, 0)]);
         for frame in [&first, &second, &other] {
             assert_eq!(receive(&mut bob, frame, at(40)), Ok(true));

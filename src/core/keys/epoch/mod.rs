@@ -34,18 +34,30 @@ mod stage;
 #[cfg(test)]
 mod simulation;
 
-/// How long keys live on for poses and voices after the switch to their successor. What was sealed just before a slow
+/// How long poses and voices of an epoch are accepted after the switch to its successor. What was sealed just before a slow
 /// sender heard of the switch is still under way then; 2 s are four times the longest wait for members to be ready.
 pub const RETIRE_DATAGRAMS_AFTER: Duration = Duration::from_secs(2);
-/// The same for events and screens, which lose nothing and come in order: what waits for a reader may be 5 s old, a
-/// group of a screen lives 10 s, and who loses its carrier has 15 s to come back.
+/// The same for events and screens, which lose nothing: a sender may be that late to hear of the switch, and a group of a
+/// screen, which keeps its epoch, lives 10 s.
 pub const RETIRE_STREAMS_AFTER: Duration = Duration::from_secs(15);
 
-/// How long keys live on for a channel after the switch to their successor.
+/// How long a receiver keeps keys of events and screens: what the relay took until it retired the epoch is handed to who
+/// comes back, and that is up to 15 s later.
+const KEEP_STREAMS_FOR: Duration = Duration::from_secs(15 + 15);
+
+/// How long the relay takes what is sealed for a channel after the switch to a later epoch.
 const fn retire_after(channel: Channel) -> Duration {
     match channel {
         Channel::Pose | Channel::Voice => RETIRE_DATAGRAMS_AFTER,
         Channel::Event | Channel::Screen => RETIRE_STREAMS_AFTER,
+    }
+}
+
+/// How long a receiver opens what is sealed for a channel after it heard of the switch to a later epoch.
+const fn keep_for(channel: Channel) -> Duration {
+    match channel {
+        Channel::Pose | Channel::Voice => RETIRE_DATAGRAMS_AFTER,
+        Channel::Event | Channel::Screen => KEEP_STREAMS_FOR,
     }
 }
 

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::core::keys::epoch::RETIRE_STREAMS_AFTER;
+use crate::core::keys::epoch::KEEP_STREAMS_FOR;
 use crate::values::time::Moment;
 use crate::wire::kid::{Channel, Epoch, Kid};
 use crate::wire::stream::SCREEN_FRAME_MAX;
@@ -22,8 +22,8 @@ pub(super) const DATAGRAMS_FOR: Duration = Duration::from_millis(500);
 pub(super) const EVENTS_BYTES_MAX: usize = 64 * 1_024;
 /// Bytes of screens parked at most: the longest key frame, and as much of what follows it.
 const SCREENS_BYTES_MAX: usize = 2 * SCREEN_FRAME_MAX;
-/// How long events and frames of a screen wait: as long as the relay takes what is sealed under an earlier epoch.
-pub(super) const STREAMS_FOR: Duration = RETIRE_STREAMS_AFTER;
+/// How long events and frames of a screen wait: as long as they would be opened. The secret may come over the next carrier.
+pub(super) const STREAMS_FOR: Duration = KEEP_STREAMS_FOR;
 /// What a parked frame takes besides its own bytes, so that short ones are bounded too.
 const OVERHEAD: usize = size_of::<Parked>();
 

@@ -60,10 +60,24 @@ pub(super) struct Link {
 impl Link {
     /// As a stream of a carrier: nothing lost, in order, below 200 ms.
     pub const STREAM: Self = Self { delay: (1, 199), lost: 0, repeated: 0, ordered: true, last: 0 };
+    /// The same, and seconds late.
+    pub const SLOW_STREAM: Self = Self { delay: (1, 3_000), ..Self::STREAM };
+    /// Streams of their own for what is sent.
+    pub const GROUPS: Self = Self { ordered: false, ..Self::STREAM };
     /// Worse than a stream can be.
     pub const BAD_STREAM: Self = Self { delay: (1, 1_500), lost: 20, repeated: 20, ordered: false, last: 0 };
     pub const DATAGRAMS: Self = Self { delay: (1, 199), lost: 5, repeated: 5, ordered: false, last: 0 };
     pub const BAD_DATAGRAMS: Self = Self { delay: (1, 3_000), lost: 20, repeated: 20, ordered: false, last: 0 };
+
+    /// When what is sent now arrives, if it is not lost.
+    pub fn arrival(&mut self, now: u64, rng: &mut Seeded) -> u64 {
+        let mut arrival = now + rng.within(self.delay);
+        if self.ordered {
+            arrival = arrival.max(self.last);
+            self.last = arrival;
+        }
+        arrival
+    }
 
     /// When what is sent now arrives: never, once, or twice.
     pub fn arrivals(&mut self, now: u64, rng: &mut Seeded) -> Vec<u64> {
@@ -71,15 +85,6 @@ impl Link {
             return Vec::new();
         }
         let copies = if rng.below(100) < self.repeated { 2 } else { 1 };
-        let mut arrivals = Vec::new();
-        for _ in 0..copies {
-            let mut arrival = now + rng.within(self.delay);
-            if self.ordered {
-                arrival = arrival.max(self.last);
-                self.last = arrival;
-            }
-            arrivals.push(arrival);
-        }
-        arrivals
+        (0..copies).map(|_| self.arrival(now, rng)).collect()
     }
 }

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The schedule and its members over bad links, seeded, in virtual time.
+//! The schedule and its members over bad links and lost carriers, seeded, in virtual time.
 //!
-//! `world` is the meeting and checks the promises of `docs/protocol.md` at every step; the tests here say what happens
-//! in it. A seed that fails is in the output, and fails again.
+//! `world` is the meeting, `traffic` what is sealed and opened in it; both check the promises of `docs/protocol.md` at
+//! every step. The tests here say what happens. A seed that fails is in the output, and fails again.
 
 pub(super) use link::Seeded;
-use world::{Quality, World};
+use people::Quality;
+use world::World;
 
 use crate::core::keys::epoch::reason::Removal;
 
 mod link;
+
+mod people;
+
+mod traffic;
 
 mod world;
 
@@ -20,29 +25,33 @@ const STEPS: usize = 1_500;
 fn anything_in_any_order_over_bad_links_keeps_every_promise() {
     for seed in 0..4 {
         let mut world = World::new(seed);
-        for _ in 0..3 {
-            world.join(Quality::Good);
-            world.join(Quality::Bad);
+        for quality in [Quality::Good, Quality::Slow, Quality::Bad] {
+            world.join(quality);
+            world.join(quality);
         }
         for _ in 0..STEPS {
             world.run_for(1, 200);
             match world.below(100) {
                 0..20 if world.people() < 12 => {
-                    let quality = if world.below(2) == 0 { Quality::Good } else { Quality::Bad };
+                    let quality = match world.below(4) {
+                        0..2 => Quality::Good,
+                        2 => Quality::Slow,
+                        _ => Quality::Bad,
+                    };
                     world.join(quality);
                 }
                 20..22 => world.remove_somebody(Removal::Left),
                 22..24 => world.remove_somebody(Removal::Kicked),
-                24..26 => world.remove_somebody(Removal::Lost),
-                26..30 => world.rotate(),
-                30..33 => world.replace_somebody(),
+                24..28 => world.rotate(),
+                28..33 => world.lose_a_carrier(),
                 33..40 if world.is_announced() => world.remove_somebody(Removal::Kicked),
                 _ => {}
             }
         }
         let seen = world.finish();
         println!("seed {seed}: {seen:?}");
-        assert!(seen.opened > 5_000 && seen.switched > 100 && seen.shut_out > 100, "{seen:?}");
+        assert!(seen.opened > 5_000 && seen.events > 1_000 && seen.switched > 100 && seen.shut_out > 100, "{seen:?}");
+        assert!(seen.came_back > 15 && seen.given_up > 0 && seen.barriers > 100, "{seen:?}");
         assert!(
             seen.discarded > 10 && seen.tried_with_old_keys > 1_000 && seen.tried_with_new_keys > 1_000,
             "{seen:?}"
@@ -54,15 +63,59 @@ fn anything_in_any_order_over_bad_links_keeps_every_promise() {
 fn a_member_below_400_ms_loses_no_frame_to_a_rotation() {
     for seed in 100..104 {
         let mut world = World::new(seed);
-        (0..6).for_each(|_| world.join(Quality::Good));
-        (0..2).for_each(|_| world.join(Quality::Bad));
-        for _ in 0..STEPS / 4 {
+        (0..5).for_each(|_| world.join(Quality::Good));
+        (0..2).for_each(|_| world.join(Quality::Slow));
+        world.join(Quality::Bad);
+        for _ in 0..STEPS / 5 {
             world.run_for(1, 600);
             world.rotate();
         }
         let seen = world.finish();
         println!("seed {seed}: {seen:?}");
-        assert!(seen.opened > 20_000 && seen.switched > 150, "{seen:?}");
+        assert!(seen.opened > 15_000 && seen.events > 5_000 && seen.switched > 100, "{seen:?}");
+    }
+}
+
+#[test]
+fn who_loses_its_carrier_comes_back_to_all_events_whatever_rotates_meanwhile() {
+    for seed in 400..404 {
+        let mut world = World::new(seed);
+        (0..4).for_each(|_| world.join(Quality::Good));
+        (0..2).for_each(|_| world.join(Quality::Slow));
+        for _ in 0..STEPS / 5 {
+            world.run_for(1, 600);
+            match world.below(7) {
+                0..2 => world.lose_a_carrier(),
+                2 if world.people() < 8 => world.join(Quality::Good),
+                3 if world.is_announced() && world.people() > 4 => world.remove_somebody(Removal::Kicked),
+                _ => world.rotate(),
+            }
+        }
+        let seen = world.finish();
+        println!("seed {seed}: {seen:?}");
+        assert!(seen.came_back > 15 && seen.events > 1_000 && seen.parked > 100, "{seen:?}");
+    }
+}
+
+#[test]
+fn announce_then_kick_discards_and_shuts_out_each_time() {
+    for seed in 500..502 {
+        let mut world = World::new(seed);
+        (0..6).for_each(|_| world.join(Quality::Good));
+        world.run_for(2_000, 2_000);
+        for _ in 0..60 {
+            world.rotate();
+            while !world.is_announced() {
+                world.run_for(1, 20);
+            }
+            world.remove_somebody(Removal::Kicked);
+            world.run_for(2_000, 3_000);
+            world.join(Quality::Good);
+            world.run_for(1_500, 1_500);
+        }
+        let seen = world.finish();
+        println!("seed {seed}: {seen:?}");
+        assert!(seen.discarded == 60 && seen.shut_out == 60 && seen.put_off == 0, "{seen:?}");
     }
 }
 

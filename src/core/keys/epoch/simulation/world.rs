@@ -1,101 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A meeting in virtual time: the schedule, a relay that follows it, members, and those who were removed and kept
-//! everything they were ever handed. Promises are asserted where they would break.
+//! A meeting in virtual time: the schedule, whoever drives it, members who come, go and come back, and those who were
+//! removed and kept everything they were ever handed. Promises are asserted where they would break.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use super::link::{Link, Seeded};
-use crate::core::keys::epoch::member::{Learned, MemberError, MemberKeys, Received};
+use super::link::Seeded;
+use super::people::{Carrier, Down, Gone, Happening, Links, Marked, Peer, Quality, Record, Up};
+use crate::core::keys::epoch::member::{Learned, MemberKeys};
 use crate::core::keys::epoch::reason::{Fate, Removal};
 use crate::core::keys::epoch::schedule::{Output, Schedule};
 use crate::core::keys::epoch::{EpochSecret, RotationInterval};
 use crate::values::id::MeetingId;
 use crate::values::time::Moment;
-use crate::wire::frame::{AudioLevel, Clear, Frame, FrameOpener};
+use crate::wire::frame::{Frame, FrameOpener};
 use crate::wire::kid::{Channel, Epoch, Participant};
 
 const MEETING: MeetingId = MeetingId::from_bytes([7; 16]);
-/// Frames kept to try later keys on.
-const RECENT: usize = 24;
 /// The longest time until a switch shuts a removed member out, in milliseconds, when others go all the time.
 const SHUT_OUT_WITHIN: u64 = 1_500;
-
-/// How a member is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Quality {
-    /// Its control round trip stays below 400 ms.
-    Good,
-    /// Its control messages are lost, repeated, late and in any order.
-    Bad,
-}
+/// How long a carrier may be lost, in milliseconds.
+const RESUME_WITHIN: u64 = 15_000;
+/// How long a member waits for the secret of an event or a screen, in milliseconds.
+const KEPT_FOR: u64 = 30_000;
 
 /// What happened, to see that something did.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub opened: usize,
+    pub events: usize,
     pub parked: usize,
+    pub barriers: usize,
     pub switched: usize,
     pub discarded: usize,
     pub shut_out: usize,
     pub put_off: usize,
+    pub came_back: usize,
+    pub given_up: usize,
     pub tried_with_old_keys: usize,
     pub tried_with_new_keys: usize,
 }
 
-struct Peer {
-    keys: MemberKeys,
-    quality: Quality,
-    joined: u64,
-    /// Every secret ever handed to it.
-    handed: BTreeMap<Epoch, [u8; 32]>,
-    control: [Link; 2],
-    datagrams: [Link; 2],
-}
-
-struct Gone {
-    at: u64,
-    handed: BTreeMap<Epoch, [u8; 32]>,
-    /// The first switch to an epoch it was not handed.
-    shut_out: Option<Epoch>,
-    /// An earlier removal may have used up the time in which a switch is put off.
-    crowded: bool,
-}
-
-enum Happening {
-    Announce(Participant, Epoch, [u8; 32]),
-    Switch(Participant, Epoch),
-    Ready(Participant, Epoch),
-    Speak(Participant),
-    Upstream(Participant, Vec<u8>),
-    Downstream(Participant, Vec<u8>),
-}
-
 pub(super) struct World {
-    now: u64,
-    rng: Seeded,
+    pub(super) now: u64,
+    pub(super) rng: Seeded,
     secrets: Seeded,
-    schedule: Schedule,
-    peers: BTreeMap<Participant, Peer>,
-    gone: Vec<Gone>,
+    pub(super) schedule: Schedule,
+    pub(super) peers: BTreeMap<Participant, Peer>,
+    pub(super) gone: Vec<Gone>,
     removals: Vec<u64>,
     happenings: BTreeMap<(u64, u64), Happening>,
-    order: u64,
+    /// Counts happenings and carriers.
+    count: u64,
     announced: Option<Epoch>,
-    speakers_max: usize,
-    used: HashSet<(u64, u64)>,
-    recent: VecDeque<Vec<u8>>,
+    pub(super) speakers_max: usize,
+    /// Key ids and counters that were sealed under.
+    pub(super) used: HashSet<(u64, u64)>,
+    pub(super) recent: VecDeque<Vec<u8>>,
+    /// The relay's events.
+    pub(super) log: Vec<(Participant, Epoch, Record)>,
+    /// For each mark, how its sender is connected.
+    pub(super) marks: Vec<Quality>,
     /// Epoch and time of each switch.
-    switches: Vec<(Epoch, u64)>,
-    seen: Seen,
+    pub(super) switches: Vec<(Epoch, u64)>,
+    pub(super) seen: Seen,
 }
 
-fn moment(millis: u64) -> Moment {
+pub(super) fn moment(millis: u64) -> Moment {
     Moment::after_origin(Duration::from_millis(millis))
 }
 
 /// Whether a secret opens a frame, whatever epoch it says it is of.
-fn opens(secret: &[u8; 32], frame: &[u8]) -> bool {
+pub(super) fn opens(secret: &[u8; 32], frame: &[u8]) -> bool {
     let frame = Frame::decode(frame).unwrap();
     FrameOpener::derive(secret, MEETING, frame.kid()).unwrap().open(&frame, &mut [0; 64]).is_ok()
 }
@@ -112,11 +88,13 @@ impl World {
             gone: Vec::new(),
             removals: Vec::new(),
             happenings: BTreeMap::new(),
-            order: 0,
+            count: 0,
             announced: None,
             speakers_max: usize::MAX,
             used: HashSet::new(),
             recent: VecDeque::new(),
+            log: Vec::new(),
+            marks: Vec::new(),
             switches: Vec::new(),
             seen: Seen::default(),
         }
@@ -144,46 +122,89 @@ impl World {
             self.gone.iter_mut().for_each(|gone| gone.at = self.now);
         }
         let participant = self.schedule.join(moment(self.now), &mut self.secrets).unwrap();
-        let (control, datagrams) = match quality {
-            Quality::Good => (Link::STREAM, Link::DATAGRAMS),
-            Quality::Bad => (Link::BAD_STREAM, Link::BAD_DATAGRAMS),
-        };
+        let carrier = self.fresh_carrier();
         let peer = Peer {
-            keys: MemberKeys::new(MEETING, participant),
             quality,
             joined: self.now,
-            handed: BTreeMap::new(),
-            control: [control.clone(), control],
-            datagrams: [datagrams.clone(), datagrams],
+            boxes: Vec::new(),
+            carrier: Some(carrier),
+            last_carrier: carrier,
+            links: Links::new(quality),
+            barrier: Epoch(0),
+            windows: BTreeMap::new(),
+            cursor: None,
+            keys: MemberKeys::new(MEETING, participant),
+            back_at: self.now,
+            numbers: vec![participant],
+            boxes_opened: 0,
+            events_read: self.log.len(),
+            last_event: None,
+            waiting: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            opened: Default::default(),
         };
         assert!(self.peers.insert(participant, peer).is_none(), "a number is in use twice");
         self.drain();
-        self.happens(self.now, Happening::Speak(participant));
+        self.welcome(participant, carrier, None);
     }
 
     pub fn remove_somebody(&mut self, removal: Removal) {
-        let Some(participant) = self.somebody() else { return };
+        if let Some(participant) = self.somebody() {
+            self.remove(participant, removal);
+        }
+    }
+
+    fn remove(&mut self, participant: Participant, removal: Removal) {
         let peer = self.peers.remove(&participant).unwrap();
         let crowded = self.removals.iter().any(|at| (1_000..=SHUT_OUT_WITHIN).contains(&(self.now - at)));
-        if !peer.handed.is_empty() {
+        if !peer.boxes.is_empty() {
             self.removals.push(self.now);
-            self.gone.push(Gone { at: self.now, handed: peer.handed, shut_out: None, crowded });
+            self.gone.push(Gone { at: self.now, boxes: peer.boxes, shut_out: None, crowded });
         }
         self.schedule.remove(participant, removal, moment(self.now), &mut self.secrets).unwrap();
         self.drain();
-        assert!(self.schedule.accepts(Epoch(0), participant, Channel::Pose, moment(self.now)).is_err());
+        assert!(self.schedule.accepts(Epoch(0), participant, Channel::Event, moment(self.now)).is_err());
     }
 
-    pub fn replace_somebody(&mut self) {
-        let Some(old) = self.somebody() else { return };
+    /// Somebody's carrier is lost, and with it all that is under way on it.
+    pub fn lose_a_carrier(&mut self) {
+        let Some(participant) = self.somebody() else { return };
+        let gives_up = self.rng.below(5) == 0;
+        let peer = self.peers.get_mut(&participant).unwrap();
+        let Some(carrier) = peer.carrier.take() else { return };
+        peer.cursor = None;
+        let away = self.rng.within((20, RESUME_WITHIN - 1));
+        if gives_up {
+            self.happens(self.now + RESUME_WITHIN, Happening::GiveUp(participant, carrier));
+        } else {
+            self.happens(self.now + away, Happening::ComeBack(participant, carrier));
+        }
+    }
+
+    /// Somebody comes back over a new carrier: it is told the live epoch, then gets the boxes that it did not open.
+    fn come_back(&mut self, old: Participant) {
         let new = self.schedule.replace(old, moment(self.now), &mut self.secrets).unwrap();
+        let carrier = self.fresh_carrier();
         let mut peer = self.peers.remove(&old).unwrap();
-        peer.keys.renumber(new, self.schedule.live(), moment(self.now));
-        // What was on its way over the old carrier is lost.
-        peer.quality = Quality::Bad;
+        (peer.carrier, peer.last_carrier) = (Some(carrier), carrier);
+        peer.links = Links::new(peer.quality);
+        peer.back_at = self.now;
+        (peer.barrier, peer.windows) = (Epoch(0), BTreeMap::new());
+        peer.numbers.push(new);
+        let missed: Vec<_> = peer.boxes.iter().copied().enumerate().skip(peer.boxes_opened).collect();
         assert!(self.peers.insert(new, peer).is_none(), "a number is in use twice");
+        self.seen.came_back += 1;
+        self.welcome(new, carrier, self.schedule.live());
+        for (place, (epoch, secret)) in missed {
+            self.tell(new, Down::Box { place, epoch, secret });
+        }
         self.drain();
-        self.happens(self.now, Happening::Speak(new));
+    }
+
+    fn welcome(&mut self, participant: Participant, carrier: Carrier, live: Option<Epoch>) {
+        let peer = self.peers.get_mut(&participant).unwrap();
+        let at = peer.links.control[0].arrival(self.now, &mut self.rng);
+        self.happens(at, Happening::Down(participant, carrier, Down::Welcome(participant, live)));
     }
 
     pub fn rotate(&mut self) {
@@ -224,6 +245,10 @@ impl World {
             let over = self.now - gone.at > SHUT_OUT_WITHIN && !self.peers.is_empty();
             assert!(gone.shut_out.is_some() || !over, "somebody was never shut out");
         }
+        for peer in self.peers.values().filter(|peer| peer.quality != Quality::Bad) {
+            let lost = peer.waiting.values().any(|at| self.now - at > KEPT_FOR);
+            assert!(!lost, "an event or a screen waited for a secret that never came");
+        }
         self.seen.switched = self.switches.len();
         self.seen
     }
@@ -233,9 +258,28 @@ impl World {
         self.peers.keys().nth(place.try_into().unwrap()).copied()
     }
 
-    fn happens(&mut self, at: u64, happening: Happening) {
-        self.order += 1;
-        self.happenings.insert((at, self.order), happening);
+    fn fresh_carrier(&mut self) -> Carrier {
+        self.count += 1;
+        Carrier(self.count)
+    }
+
+    pub(super) fn happens(&mut self, at: u64, happening: Happening) {
+        self.count += 1;
+        self.happenings.insert((at, self.count), happening);
+    }
+
+    /// Tells a member that is there; one that is away is told when it comes back.
+    fn tell(&mut self, participant: Participant, message: Down) {
+        let peer = self.peers.get_mut(&participant).expect("told something after it was removed");
+        let Some(carrier) = peer.carrier else { return };
+        for at in peer.links.control[0].arrivals(self.now, &mut self.rng) {
+            let copy = match &message {
+                Down::Box { place, epoch, secret } => Down::Box { place: *place, epoch: *epoch, secret: *secret },
+                Down::Switch(epoch) => Down::Switch(*epoch),
+                _ => unreachable!(),
+            };
+            self.happens(at, Happening::Down(participant, carrier, copy));
+        }
     }
 
     /// Follows the schedule, as whoever drives it does.
@@ -252,11 +296,9 @@ impl World {
                 Output::Switch { epoch, to } => {
                     self.shut_out_at(epoch);
                     for participant in to {
-                        let peer = self.peers.get_mut(&participant).expect("told after it was removed");
-                        assert!(peer.handed.contains_key(&epoch), "told to seal under what it was not given");
-                        for at in peer.control[0].arrivals(self.now, &mut self.rng) {
-                            self.happens(at, Happening::Switch(participant, epoch));
-                        }
+                        let handed = self.peers.get(&participant).is_some_and(|peer| peer.handed(epoch));
+                        assert!(handed, "told to seal under what it was not given");
+                        self.tell(participant, Down::Switch(epoch));
                     }
                 }
                 Output::Ledger(entry) => match entry.fate {
@@ -278,22 +320,21 @@ impl World {
 
     fn hand(&mut self, participant: Participant, epoch: Epoch, secret: [u8; 32]) {
         let peer = self.peers.get_mut(&participant).expect("handed something after it was removed");
-        if peer.handed.is_empty() {
+        if peer.boxes.is_empty() {
             let waited = self.now - peer.joined;
             assert!(waited <= 500, "a joiner waited {waited} ms for its first secret");
             assert!(self.switches.iter().all(|(switched, _)| *switched < epoch), "a joiner got an older epoch");
         }
-        peer.handed.insert(epoch, secret);
-        for at in peer.control[0].arrivals(self.now, &mut self.rng) {
-            self.happens(at, Happening::Announce(participant, epoch, secret));
-        }
+        let place = peer.boxes.len();
+        peer.boxes.push((epoch, secret));
+        self.tell(participant, Down::Box { place, epoch, secret });
     }
 
     fn shut_out_at(&mut self, epoch: Epoch) {
         self.switches.push((epoch, self.now));
         for gone in self.gone.iter_mut().filter(|gone| gone.shut_out.is_none()) {
             let waited = self.now - gone.at;
-            if gone.handed.contains_key(&epoch) {
+            if gone.boxes.iter().any(|(handed, _)| *handed == epoch) {
                 assert!(gone.crowded, "the first switch after a removal is to an epoch the removed member has");
                 self.seen.put_off += 1;
             } else {
@@ -304,115 +345,106 @@ impl World {
         }
     }
 
+    /// Who is there over this carrier.
+    pub(super) fn over(&mut self, participant: Participant, carrier: Carrier) -> Option<&mut Peer> {
+        self.peers.get_mut(&participant).filter(|peer| peer.carrier == Some(carrier))
+    }
+
     fn handle(&mut self, happening: Happening) {
-        let now = moment(self.now);
         match happening {
-            Happening::Announce(participant, epoch, secret) => {
-                let Some(peer) = self.peers.get_mut(&participant) else { return };
-                let secret = EpochSecret::from_slice(&secret).unwrap();
-                if peer.keys.announce(epoch, secret, now) == Learned::Ready {
-                    for at in peer.control[1].arrivals(self.now, &mut self.rng) {
-                        self.happens(at, Happening::Ready(participant, epoch));
+            Happening::Down(participant, carrier, message) => {
+                if self.over(participant, carrier).is_some() {
+                    self.handle_down(participant, carrier, message);
+                }
+            }
+            Happening::Up(participant, _, Up::Frame(frame)) if !self.peers.contains_key(&participant) => {
+                self.refuse(participant, &frame);
+            }
+            Happening::Up(participant, _, Up::Event(Record::Event(frame)))
+                if !self.peers.contains_key(&participant) =>
+            {
+                self.refuse(participant, &frame);
+            }
+            Happening::Up(participant, carrier, message) => {
+                if self.over(participant, carrier).is_none() {
+                    return;
+                }
+                match message {
+                    Up::Ready(epoch) => {
+                        self.schedule.ready(participant, epoch, moment(self.now), &mut self.secrets);
+                    }
+                    Up::Events(read) => {
+                        self.over(participant, carrier).unwrap().cursor = Some(read);
+                        self.send_events(participant);
+                    }
+                    Up::Frame(frame) => self.relay(participant, &frame),
+                    Up::Event(record) => self.relay_event(participant, record),
+                }
+            }
+            Happening::Speak(participant, carrier) => {
+                if self.over(participant, carrier).is_some() {
+                    self.speak(participant, carrier);
+                }
+            }
+            Happening::ComeBack(participant, carrier) | Happening::GiveUp(participant, carrier)
+                if !self.is_away(participant, carrier) => {}
+            Happening::ComeBack(participant, _) => self.come_back(participant),
+            Happening::GiveUp(participant, _) => {
+                self.seen.given_up += 1;
+                self.remove(participant, Removal::Lost);
+            }
+        }
+    }
+
+    /// Whether the one who lost this carrier still is away. A number rests for two epochs, and whoever has it after that
+    /// has lost another carrier, if any.
+    fn is_away(&self, participant: Participant, lost: Carrier) -> bool {
+        let away = self.peers.get(&participant).filter(|peer| peer.carrier.is_none());
+        away.is_some_and(|peer| peer.last_carrier == lost)
+    }
+
+    fn refuse(&self, participant: Participant, frame: &Marked) {
+        let kid = Frame::decode(&frame.bytes).unwrap().kid();
+        let accepted = self.schedule.accepts(kid.epoch, participant, kid.channel, moment(self.now));
+        assert!(accepted.is_err(), "a removed member is listened to");
+    }
+
+    fn handle_down(&mut self, participant: Participant, carrier: Carrier, message: Down) {
+        let now = moment(self.now);
+        let peer = self.peers.get_mut(&participant).unwrap();
+        match message {
+            Down::Welcome(number, live) => {
+                peer.keys.renumber(number, live, now);
+                peer.last_event = None;
+                let read = peer.events_read;
+                let at = peer.links.events[1].arrival(self.now, &mut self.rng);
+                self.happens(at, Happening::Up(participant, carrier, Up::Events(read)));
+                self.happens(self.now, Happening::Speak(participant, carrier));
+            }
+            Down::Box { place, epoch, secret } => {
+                if peer.quality != Quality::Bad {
+                    assert_eq!(place, peer.boxes_opened, "a box out of turn");
+                }
+                peer.boxes_opened = peer.boxes_opened.max(place + 1);
+                if peer.keys.announce(epoch, EpochSecret::from_slice(&secret).unwrap(), now) == Learned::Ready {
+                    for at in peer.links.control[1].arrivals(self.now, &mut self.rng) {
+                        self.happens(at, Happening::Up(participant, carrier, Up::Ready(epoch)));
                     }
                 }
-                let peer = self.peers.get_mut(&participant).unwrap();
-                while peer.keys.receive_parked(now, &mut [0; 64]).is_some() {}
+                self.receive_parked(participant);
             }
-            Happening::Switch(participant, epoch) => {
-                if let Some(peer) = self.peers.get_mut(&participant) {
-                    peer.keys.switch(epoch, now);
+            Down::Switch(epoch) => peer.keys.switch(epoch, now),
+            Down::Frame(frame) => self.receive(participant, &frame),
+            Down::Event(read, record) => {
+                peer.events_read = read;
+                match record {
+                    Record::Event(frame) => self.receive(participant, &frame),
+                    Record::Barrier(sender, epoch) => {
+                        peer.keys.barrier(sender, epoch);
+                        self.seen.barriers += 1;
+                    }
                 }
             }
-            Happening::Ready(participant, epoch) => {
-                self.schedule.ready(participant, epoch, now, &mut self.secrets);
-            }
-            Happening::Speak(participant) => self.speak(participant),
-            Happening::Upstream(sender, frame) => self.relay(sender, &frame),
-            Happening::Downstream(participant, frame) => self.receive(participant, &frame),
-        }
-    }
-
-    fn speak(&mut self, participant: Participant) {
-        if self.peers.keys().take(self.speakers_max).all(|speaker| *speaker != participant) {
-            return;
-        }
-        let next = self.now + self.rng.within((20, 200));
-        self.happens(next, Happening::Speak(participant));
-        let peer = self.peers.get_mut(&participant).unwrap();
-        peer.keys.expire(moment(self.now));
-        let level = Clear::Level(AudioLevel::SILENCE);
-        let (channel, clear) =
-            if self.rng.below(2) == 0 { (Channel::Voice, level) } else { (Channel::Pose, Clear::Nothing) };
-        let mut out = [0; 64];
-        let Ok(written) = peer.keys.seal(channel, clear, b"frame", moment(self.now), &mut out) else { return };
-        let bytes = out[..written].to_vec();
-        for at in peer.datagrams[0].arrivals(self.now, &mut self.rng) {
-            self.happens(at, Happening::Upstream(participant, bytes.clone()));
-        }
-        let frame = Frame::decode(&bytes).unwrap();
-        let epoch = frame.kid().epoch;
-        assert!(self.used.insert((frame.kid().into(), frame.counter())), "a key met a counter twice");
-        assert!(self.switches.iter().any(|(switched, _)| *switched == epoch), "sealed under an epoch not switched to");
-
-        // Whoever was shut out tries all it has.
-        let places = self.gone.len().try_into().unwrap();
-        if places > 0
-            && let Some(gone) = self.gone.get(usize::try_from(self.rng.below(places)).unwrap())
-        {
-            for secret in gone.handed.values().rev().take(3) {
-                let opened = opens(secret, &bytes);
-                assert!(!opened || gone.shut_out.is_none_or(|first| epoch < first), "a removed member opens a frame");
-                self.seen.tried_with_old_keys += 1;
-            }
-        }
-        self.recent.push_back(bytes);
-        if self.recent.len() > RECENT {
-            self.recent.pop_front();
-        }
-    }
-
-    fn relay(&mut self, sender: Participant, bytes: &[u8]) {
-        let epoch = Frame::decode(bytes).unwrap().kid().epoch;
-        let accepted =
-            self.schedule.accepts(epoch, sender, Frame::decode(bytes).unwrap().kid().channel, moment(self.now));
-        let Some(peer) = self.peers.get(&sender) else {
-            assert!(accepted.is_err(), "a removed member is listened to");
-            return;
-        };
-        let fine = peer.quality == Quality::Good;
-        assert!(accepted.is_ok() || !fine, "a good member loses a frame on its way up: {accepted:?}");
-        if accepted.is_err() {
-            return;
-        }
-        let superseded = self.switches.iter().find(|(switched, _)| *switched > epoch);
-        assert!(superseded.is_none_or(|(_, at)| self.now < at + 2_000), "accepted two seconds after the switch");
-        let routed = |other: &Participant| *other != sender && self.schedule.routes(epoch, *other);
-        let others: Vec<_> = self.peers.keys().copied().filter(routed).collect();
-        for other in others {
-            let peer = self.peers.get_mut(&other).unwrap();
-            let first = peer.handed.first_key_value().map(|(first, _)| *first);
-            assert!(first.is_some_and(|first| first <= epoch), "a joiner is handed what is older than it");
-            for at in peer.datagrams[1].arrivals(self.now, &mut self.rng) {
-                self.happens(at, Happening::Downstream(other, bytes.to_vec()));
-            }
-        }
-    }
-
-    fn receive(&mut self, participant: Participant, bytes: &[u8]) {
-        let frame = Frame::decode(bytes).unwrap();
-        let sender = self.peers.get(&frame.kid().participant).map(|sender| sender.quality);
-        let Some(peer) = self.peers.get_mut(&participant) else { return };
-        let both_good = peer.quality == Quality::Good && sender == Some(Quality::Good);
-        peer.keys.expire(moment(self.now));
-        match peer.keys.receive(&frame, moment(self.now), &mut [0; 64]) {
-            Ok(Received::Opened { plain, .. }) => {
-                assert_eq!(plain, b"frame");
-                self.seen.opened += 1;
-            }
-            Err(MemberError::Replayed(_)) => {}
-            Ok(Received::Parked { .. }) if !both_good => self.seen.parked += 1,
-            Err(MemberError::Stale) if !both_good => {}
-            other => panic!("lost to a rotation, at {} ms: {other:?}", self.now),
         }
     }
 }
