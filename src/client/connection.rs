@@ -190,6 +190,18 @@ impl Connection {
         self.context.control.try_send(encode(said)?).map_err(waits)
     }
 
+    /// Writes any bytes to the control stream.
+    #[cfg(feature = "test-hooks")]
+    pub fn say_bytes(&self, bytes: Vec<u8>) -> Result<(), ClientError> {
+        self.context.control.try_send(bytes).map_err(|_| ClientError::NotSent("too many messages wait to be sent"))
+    }
+
+    /// Writes any bytes to the event stream.
+    #[cfg(feature = "test-hooks")]
+    pub fn event_bytes(&self, bytes: Vec<u8>) -> Result<(), ClientError> {
+        self.events.try_send(bytes).map_err(|_| ClientError::NotSent("too many events wait to be sent"))
+    }
+
     /// Sends a pose.
     pub fn send_pose(&self, plain: &[u8]) -> Result<(), ClientError> {
         self.send_datagram(Channel::Pose, Clear::Nothing, plain)

@@ -25,6 +25,8 @@
 pub mod account;
 pub mod carrier;
 pub mod connection;
+#[cfg(feature = "test-hooks")]
+pub mod hostile;
 pub mod https;
 pub mod incoming;
 pub mod participant;

@@ -166,16 +166,10 @@ impl Participant {
         let _ = self.task.await;
     }
 
-    /// The connection, for clients that do not behave.
+    /// Its raw side, to send what nobody should.
     #[cfg(feature = "test-hooks")]
-    pub(super) fn session(&self) -> Result<web_transport_quinn::Session, ClientError> {
-        Ok(self.shared.connection()?.session().clone())
-    }
-
-    /// The keys, likewise.
-    #[cfg(feature = "test-hooks")]
-    pub(super) fn seat(&self) -> Result<Arc<Seat>, ClientError> {
-        Ok(Arc::clone(self.shared.connection()?.seat()))
+    pub fn hostile(&self) -> Result<super::hostile::Hostile, ClientError> {
+        self.shared.connection().map(super::hostile::Hostile::new)
     }
 }
 
