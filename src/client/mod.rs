@@ -19,8 +19,8 @@
 //! | [`connection`] | one carrier's streams and datagrams |
 //! | [`participant`] | the way in, and back: what a program uses |
 //! | [`incoming`] | what a program is told |
-//! | `media` | Ogg Opus, IVF, motion |
-//! | `record` | what arrives, into playable files |
+//! | [`media`] | Ogg Opus, IVF, motion |
+//! | [`record`] | what arrives, into playable files |
 
 pub mod account;
 pub mod carrier;
@@ -29,7 +29,9 @@ pub mod connection;
 pub mod hostile;
 pub mod https;
 pub mod incoming;
+pub mod media;
 pub mod participant;
+pub mod record;
 pub mod resolve;
 mod seat;
 pub mod trust;
