@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::api::error::ProblemBody;
 use crate::cli::bench::error::BenchError;
 use crate::cli::client::ClientError;
+use crate::client::ClientError as XrError;
 use crate::config::ConfigError;
 use crate::lifecycle::LifecycleError;
 use crate::platform::store::error::StoreError;
@@ -34,6 +35,12 @@ pub enum Failure {
     /// Nothing was measured.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// The XR client cannot go on.
+    #[error(transparent)]
+    Xr(#[from] XrError),
+    /// There is no password to sign in with.
+    #[error("there is no password: name a file with --password-file, or set $CONCLAVE_PASSWORD")]
+    NoPassword,
     /// Reading or writing something else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -59,7 +66,11 @@ impl Failure {
             Self::Client(ClientError::NotPermitted { .. }) => 77,
             Self::Bench(error) if error.is_wrong_usage() => 2,
             Self::Client(_) | Self::Bench(_) => 70,
-            Self::Io(_) => 74,
+            Self::Xr(XrError::Connect { .. } | XrError::Lost | XrError::Resolve { .. }) => 69,
+            Self::Xr(XrError::Server(_)) | Self::NoPassword => 2,
+            Self::Xr(XrError::Root(_) | XrError::Media { .. }) | Self::Io(_) => 74,
+            Self::Xr(XrError::Unreadable(_) | XrError::NotSent(_)) => 70,
+            Self::Xr(XrError::Refused { .. } | XrError::Offer | XrError::NoRoom(_) | XrError::Closed(_)) => 1,
         }
     }
 

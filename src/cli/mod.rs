@@ -28,6 +28,7 @@ mod session;
 mod setup;
 mod status;
 mod workspace;
+mod xr;
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 refused, not found or a check failed · 2 wrong usage · 64 configuration · \
     65 damaged files · 69 appliance not running · 70 internal · 71 socket cannot be bound · 74 input or output · 75 data directory in use · 77 not permitted";
@@ -67,6 +68,8 @@ enum Command {
     Serve(Serve),
     /// Run an appliance with a demo workspace, claimed by itself
     Demo(demo::Demo),
+    /// Take part in a meeting without a headset
+    Client(Box<xr::Xr>),
     /// Measure the relay on this machine, against a relay that forwards on arrival
     Bench(Box<bench::Bench>),
     /// Claim a new appliance: fix names and networks, make the first operator
@@ -179,6 +182,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Ok(lifecycle::run(config, options, async |_| ControlFlow::Continue(()))?)
         }
         Command::Demo(demo) => demo::run(demo, &common),
+        Command::Client(client) => xr::run(*client, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
         Command::Openapi => {
@@ -204,7 +208,12 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Meeting(command) => meeting::run(door, command).await,
         Command::Audit(command) => audit::run(door, command).await,
         // Handled before a socket was looked for.
-        Command::Serve(_) | Command::Demo(_) | Command::Bench(_) | Command::Config(_) | Command::Openapi => Ok(()),
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Client(_)
+        | Command::Bench(_)
+        | Command::Config(_)
+        | Command::Openapi => Ok(()),
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`participant`] | the way in, and back: what a program uses |
 //! | [`incoming`] | what a program is told |
 //! | [`media`] | Ogg Opus, IVF, motion |
+//! | [`perform`] | speech, motion, events and a screen in real time |
 //! | [`record`] | what arrives, into playable files |
 
 pub mod account;
@@ -31,6 +32,7 @@ pub mod https;
 pub mod incoming;
 pub mod media;
 pub mod participant;
+pub mod perform;
 pub mod record;
 pub mod resolve;
 mod seat;

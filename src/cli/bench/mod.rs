@@ -39,6 +39,7 @@ mod figures;
 mod generator;
 mod histogram;
 mod listen;
+pub(super) use load::duration;
 mod load;
 pub mod netem;
 mod pace;

@@ -162,14 +162,14 @@ mod tests {
     fn durations_are_those_of_rfc_6716() {
         let check =
             |toc: u8, rest: &[u8], expected| assert_eq!(samples(&[&[toc], rest].concat()), expected, "{toc:#x}");
-        check(0b0_0000_000, &[], Some(480));
-        check(0b0_0011_000, &[], Some(2_880));
-        check(0b0_1100_000, &[], Some(480));
-        check(0b1_1111_000, &[], Some(960));
-        check(0b1_1111_001, &[], Some(1_920));
-        check(0b1_0000_011, &[3], Some(360));
-        check(0b0_0011_011, &[3], None);
-        check(0b1_1111_011, &[0], None);
+        check(0b0000_0000, &[], Some(480));
+        check(0b0001_1000, &[], Some(2_880));
+        check(0b0110_0000, &[], Some(480));
+        check(0b1111_1000, &[], Some(960));
+        check(0b1111_1001, &[], Some(1_920));
+        check(0b1000_0011, &[3], Some(360));
+        check(0b0001_1011, &[3], None);
+        check(0b1111_1011, &[0], None);
         assert_eq!(samples(&[]), None);
     }
 
