@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::core::room::flush::Path;
-use crate::hub::seat::Seat;
+use crate::hub::driver::seat::Seat;
 use crate::wire::close::CloseCode;
 use crate::wire::control::schema::{ServerMessage, server_message};
 use crate::wire::control::{self, MESSAGE_MAX};

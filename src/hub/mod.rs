@@ -12,7 +12,7 @@
 //! | [`driver`] | what is due in a meeting; seals keys for its participants |
 //! | [`worker`] | the ticks |
 //! | [`egress`] | how a participant is reached |
-//! | `seat` | the boxes of a participant, and its resume token |
+//! | `driver::seat` | the boxes of a participant, and its resume token |
 //! | [`tickets`] | tickets handed out and not used |
 //! | [`facts`] | what can be known of a meeting |
 
@@ -43,7 +43,6 @@ pub mod driver;
 pub mod egress;
 pub mod facts;
 pub mod meeting;
-mod seat;
 pub mod tickets;
 pub mod worker;
 

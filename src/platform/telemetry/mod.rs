@@ -25,8 +25,11 @@ pub enum Format {
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(level: Level, format: Format, under_journald: bool) {
-    // The libraries below are chatty; their warnings are enough.
-    let filter = Targets::new().with_target("conclave", level).with_default(LevelFilter::WARN);
+    // The libraries below are chatty; their warnings are enough, but of those that warn of what any peer may do.
+    let filter = Targets::new()
+        .with_target("conclave", level)
+        .with_target("web_transport", LevelFilter::ERROR)
+        .with_default(LevelFilter::WARN);
     let text = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Json => text().json().flatten_event(true).boxed(),

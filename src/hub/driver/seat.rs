@@ -22,7 +22,7 @@ const BOXES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Seat {
     sealer: BoxSealer,
-    pub(super) encapsulated_key: [u8; 32],
+    pub(in crate::hub) encapsulated_key: [u8; 32],
     boxes: VecDeque<Announce>,
     sealed: u64,
     token: [u8; 32],
@@ -30,7 +30,7 @@ pub struct Seat {
 
 /// A resume token: where to look, and a secret.
 #[derive(Debug)]
-pub(super) struct ResumeToken {
+pub(in crate::hub) struct ResumeToken {
     pub meeting: MeetingId,
     pub participant: Participant,
     secret: Key256,
@@ -60,7 +60,7 @@ impl Seat {
     }
 
     /// A fresh token; the one before is void.
-    pub(super) fn mint_token(
+    pub(in crate::hub) fn mint_token(
         &mut self,
         meeting: MeetingId,
         participant: Participant,
@@ -72,12 +72,12 @@ impl Seat {
     }
 
     /// Whether this is the token that was handed out last.
-    pub(super) fn is_resumed_by(&self, token: &ResumeToken) -> bool {
+    pub(in crate::hub) fn is_resumed_by(&self, token: &ResumeToken) -> bool {
         self.token.ct_eq(&Sha256::digest(token.secret.expose())).into()
     }
 
     /// Seals the secret of an epoch, and remembers the box for the case that it gets lost.
-    pub(super) fn seal(
+    pub(in crate::hub) fn seal(
         &mut self,
         epoch: Epoch,
         participant: Participant,
@@ -94,7 +94,7 @@ impl Seat {
     }
 
     /// The boxes after the first `opened`; `None` when one of them is not kept any more, or was never sealed.
-    pub(super) fn after(&self, opened: u64) -> Option<impl Iterator<Item = &Announce>> {
+    pub(in crate::hub) fn after(&self, opened: u64) -> Option<impl Iterator<Item = &Announce>> {
         let kept = u64::try_from(self.boxes.len()).unwrap_or(0);
         let first = self.sealed - kept;
         let skip = usize::try_from(opened.checked_sub(first)?).ok()?;

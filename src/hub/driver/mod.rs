@@ -17,6 +17,8 @@ use crate::wire::close::CloseCode;
 use crate::wire::control::schema::{Switch, server_message::Body};
 use crate::wire::kid::{Epoch, Participant};
 
+pub(super) mod seat;
+
 /// How often participants are told what is counted of them.
 const STATISTICS_EVERY: Duration = Duration::from_secs(5);
 
