@@ -45,7 +45,7 @@ const EXAMPLE: &str = "Example, beside a running `make run` (which prints worksp
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLE)]
 pub struct Xr {
-    /// The appliance, such as https://meet.example.lan
+    /// The appliance, such as `https://meet.example.lan`
     #[arg(long, value_name = "URL")]
     server: Server,
     /// Its root certificate (PEM)

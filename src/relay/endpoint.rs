@@ -2,7 +2,7 @@
 //! Sockets, QUIC's configuration, and who may knock how often.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::platform::pki::tls;
 use crate::relay::carrier::{DATAGRAMS_WAITING_MAX, Kind};
 use crate::relay::{RelayError, Settings, session};
+use crate::values::secret::Key256;
 
 /// Where browsers connect.
 const PATH: &str = "/xr/v1";
@@ -68,27 +69,23 @@ fn transport() -> Result<TransportConfig, RelayError> {
 }
 
 /// Takes over the sockets. Must be called inside the runtime that is to serve them.
-pub(super) fn open(settings: &Settings, server: &ServerConfig) -> std::io::Result<Vec<Endpoint>> {
-    settings
-        .sockets
-        .iter()
+pub(super) fn open(settings: Settings, server: &ServerConfig) -> std::io::Result<Vec<Endpoint>> {
+    let Settings { sockets, secret, .. } = settings;
+    sockets
+        .into_iter()
         .map(|socket| {
-            let mut config = EndpointConfig::new(Arc::new(derived_hmac(settings, b"conclave-quic-reset-1")));
-            let ids = u64::from_be_bytes(derived(settings, b"conclave-quic-ids-1"));
+            let reset = hmac::Key::new(hmac::HMAC_SHA256, &derived::<32>(&secret, b"conclave-quic-reset-1"));
+            let mut config = EndpointConfig::new(Arc::new(reset));
+            let ids = u64::from_be_bytes(derived(&secret, b"conclave-quic-ids-1"));
             config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
-            let socket: UdpSocket = socket.try_clone()?;
             Endpoint::new(config, Some(server.clone()), socket, Arc::new(TokioRuntime))
         })
         .collect()
 }
 
-fn derived_hmac(settings: &Settings, label: &[u8]) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, &derived::<32>(settings, label))
-}
-
 /// Bytes for one purpose, the same at each start.
-fn derived<const N: usize>(settings: &Settings, label: &[u8]) -> [u8; N] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, settings.secret.expose()), label);
+fn derived<const N: usize>(secret: &Key256, label: &[u8]) -> [u8; N] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose()), label);
     let mut bytes = [0; N];
     for (place, byte) in bytes.iter_mut().zip(tag.as_ref()) {
         *place = *byte;

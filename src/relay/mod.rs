@@ -86,7 +86,7 @@ impl Relay {
 }
 
 async fn serve(hub: Arc<Hub>, settings: Settings, server: quinn::ServerConfig, mut stopping: watch::Receiver<bool>) {
-    let endpoints = match endpoint::open(&settings, &server) {
+    let endpoints = match endpoint::open(settings, &server) {
         Ok(endpoints) => endpoints,
         Err(error) => return tracing::error!(error = %error, "the relay cannot use its sockets"),
     };

@@ -550,7 +550,9 @@ fn nothing_listens_but_the_documented_port_and_the_admin_socket() {
     assert_eq!(listening, [&own]);
     // Whatever else there is belongs to a client of that port: nothing was dialled.
     assert!(tcp.iter().all(|(address, _)| *address == own), "{tcp:?}");
-    for table in ["tcp6", "udp", "udp6", "raw", "raw6", "icmp"] {
+    let udp = of_the_process("udp");
+    assert_eq!(udp.iter().map(|(address, _)| address).collect::<Vec<_>>(), [&own], "{udp:?}");
+    for table in ["tcp6", "udp6", "raw", "raw6", "icmp"] {
         assert_eq!(of_the_process(table), [], "{table}");
     }
     let unix = fs::read_to_string("/proc/net/unix").unwrap();
