@@ -32,6 +32,13 @@ struct Entry {
     end: u64,
 }
 
+impl Entry {
+    /// Whether this reader is to be given it, who has keys from the epoch `since` on.
+    fn is_for(&self, reader: Participant, since: Option<Epoch>) -> bool {
+        self.sender != reader && since.is_some_and(|since| self.epoch >= since)
+    }
+}
+
 /// The last events of a meeting.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
@@ -72,11 +79,9 @@ impl EventLog {
     /// Copies what comes after the cursor and is for this reader, up to `most` bytes (one record at least), and moves the
     /// cursor.
     pub fn read(&self, cursor: &mut Cursor, reader: Participant, since: Option<Epoch>, most: usize, out: &mut Vec<u8>) {
-        let first = self.last - u64::try_from(self.entries.len()).unwrap_or(0);
-        let skip = usize::try_from(cursor.given.saturating_sub(first)).unwrap_or(usize::MAX);
-        cursor.given = cursor.given.max(first);
-        for entry in self.entries.iter().skip(skip) {
-            if entry.sender != reader && since.is_some_and(|since| entry.epoch >= since) {
+        cursor.given = cursor.given.max(self.first());
+        for entry in self.after(*cursor) {
+            if entry.is_for(reader, since) {
                 if !out.is_empty() && out.len() + entry.record.len() > most {
                     break;
                 }
@@ -86,23 +91,40 @@ impl EventLog {
         }
     }
 
+    /// Moves a cursor past what is not for its reader, such as its own events: nobody is told to read those.
+    pub fn skip(&self, cursor: &mut Cursor, reader: Participant, since: Option<Epoch>) {
+        if cursor.given < self.first() {
+            return;
+        }
+        let others = self.after(*cursor).take_while(|entry| !entry.is_for(reader, since)).count();
+        cursor.given += u64::try_from(others).unwrap_or(0);
+    }
+
     /// Whether too much, or something too old, waits for a reader.
     pub fn is_slow(&self, cursor: Cursor, now: Moment) -> bool {
-        let first = self.last - u64::try_from(self.entries.len()).unwrap_or(0);
-        if cursor.given < first {
+        if cursor.given < self.first() {
             // What it has not read is gone.
             return true;
         }
-        let place = usize::try_from(cursor.given - first).unwrap_or(usize::MAX);
-        let Some(next) = self.entries.get(place) else { return false };
+        let Some(next) = self.after(cursor).next() else { return false };
         let begin = next.end - u64::try_from(next.record.len()).unwrap_or(0);
         self.end - begin > UNREAD_MAX || now.since(next.at) > UNREAD_FOR
     }
 
     /// Whether who was given events up to `given` can go on from there.
     pub fn reaches(&self, given: u64) -> bool {
-        let first = self.last - u64::try_from(self.entries.len()).unwrap_or(0);
-        (first..=self.last).contains(&given)
+        (self.first()..=self.last).contains(&given)
+    }
+
+    /// Sequence of the last event that is gone.
+    fn first(&self) -> u64 {
+        self.last - u64::try_from(self.entries.len()).unwrap_or(0)
+    }
+
+    /// What a cursor has before it.
+    fn after(&self, cursor: Cursor) -> impl Iterator<Item = &Entry> {
+        let given = usize::try_from(cursor.given.saturating_sub(self.first())).unwrap_or(usize::MAX);
+        self.entries.iter().skip(given)
     }
 
     /// Forgets what nobody can ask for any more.
@@ -166,6 +188,16 @@ mod tests {
         let one = log(&[100]);
         assert!(!one.is_slow(Cursor { given: 0 }, at(5_000)) && one.is_slow(Cursor { given: 0 }, at(5_001)));
         assert!(!one.is_slow(Cursor { given: 1 }, at(60_000)));
+    }
+
+    #[test]
+    fn who_sends_and_hears_nothing_is_not_slow() {
+        let log = log(&[100, 200]);
+        let mut cursor = Cursor { given: 0 };
+        log.skip(&mut cursor, BOB, Some(Epoch(1)));
+        assert!(cursor.given == 0 && log.is_slow(cursor, at(5_001)));
+        log.skip(&mut cursor, ADA, Some(Epoch(1)));
+        assert!(cursor.given == 2 && !log.is_slow(cursor, at(5_001)));
     }
 
     #[test]

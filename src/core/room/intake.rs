@@ -113,8 +113,9 @@ impl<H: Clone + PartialEq> Room<H> {
 
     pub(super) fn close_slow_readers(&mut self, now: Moment) {
         let log = &self.events;
-        for member in self.members.iter_mut().flatten() {
-            if member.reads_events && log.is_slow(member.events, now) {
+        for member in self.members.iter_mut().flatten().filter(|member| member.reads_events) {
+            log.skip(&mut member.events, member.number, member.since);
+            if log.is_slow(member.events, now) {
                 member.reads_events = false;
                 let handle = member.handle().cloned();
                 self.outputs.extend(handle.map(|handle| Output::Close(handle, CloseCode::SlowReader)));
