@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Debian packages: to build, and to test besides.
 BUILD_PACKAGES := gcc:gcc g++:g++ make:make perl:perl
 TEST_PACKAGES := openssl:openssl strace:strace python3:python3 pip3:python3-pip chromium:chromium certutil:libnss3-tools \
-	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux
+	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux opusdec:opus-tools gdb:gdb
 
 # Everything is built once with the doors for the tests, and shared by every stage.
 FEATURES := --all-features

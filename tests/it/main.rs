@@ -35,3 +35,4 @@ mod storm;
 mod timing;
 mod tokens;
 mod trust;
+mod xr;

@@ -28,6 +28,8 @@ pub struct Appliance {
     child: Option<Child>,
     pub dir: TempDir,
     pub address: SocketAddr,
+    /// Where it is to listen.
+    listen: SocketAddr,
     arguments: Vec<String>,
     wrapper: Vec<String>,
 }
@@ -53,7 +55,8 @@ impl Appliance {
     pub fn start_wrapped(dir: TempDir, wrapper: &[&str], arguments: &[&str]) -> Self {
         let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
         let (arguments, wrapper) = (owned(arguments), owned(wrapper));
-        let mut appliance = Self { child: None, dir, address: ([127, 0, 0, 1], 0).into(), arguments, wrapper };
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut appliance = Self { child: None, dir, address: listen, listen, arguments, wrapper };
         appliance.spawn();
         appliance
     }
@@ -81,7 +84,7 @@ impl Appliance {
             None => Command::new(BINARY),
         };
         command.args(["serve", "--data-dir"]).arg(self.data_dir());
-        command.args(["--listen", "127.0.0.1:0", "--admin-socket"]).arg(self.admin_socket());
+        command.args(["--listen", &self.listen.to_string(), "--admin-socket"]).arg(self.admin_socket());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
@@ -133,6 +136,12 @@ impl Appliance {
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "stop it first");
         self.spawn();
+    }
+
+    /// Starts again at the address it had, for clients that come back.
+    pub fn restart_where_it_was(&mut self) {
+        self.listen = self.address;
+        self.restart();
     }
 
     pub fn data_dir(&self) -> PathBuf {
