@@ -84,4 +84,15 @@ mod tests {
         }
         assert_eq!(CloseCode::from_number(0xff), None);
     }
+
+    #[test]
+    fn the_document_has_every_code_and_no_other() {
+        let document = include_str!("../../docs/protocol.md");
+        let (_, rest) = document.split_once("\n## Close codes\n").unwrap();
+        let (section, _) = rest.split_once("\n## ").unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| 0x"));
+        let found: Vec<_> = rows.map(|row| row.split('|').map(str::trim).skip(1).take(2).collect::<Vec<_>>()).collect();
+        let expected = CloseCode::ALL.map(|code| vec![format!("{:#04x}", code.number()), format!("`{}`", code.name())]);
+        assert_eq!(found, expected);
+    }
 }

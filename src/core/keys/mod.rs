@@ -10,3 +10,6 @@ pub mod epoch;
 pub mod frame;
 pub mod identity;
 pub mod sealing;
+
+#[cfg(test)]
+mod vectors;

@@ -105,3 +105,21 @@ impl Refusals {
         self.0.iter().sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_reason_and_no_other() {
+        let document = include_str!("../../../docs/protocol.md");
+        let (_, rest) = document.split_once("\n## Refusals\n").unwrap();
+        let (section, _) = rest.split_once("\n## ").unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let mut found: Vec<_> = rows.collect();
+        let mut expected = Refusal::ALL.map(Refusal::as_str);
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}

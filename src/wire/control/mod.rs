@@ -118,6 +118,8 @@ pub fn exercise(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -142,6 +144,57 @@ mod tests {
             std::fs::write(&file, &made).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
+    }
+
+    /// `Message number`, `Message field number` and `Enumeration number`, of the schema.
+    fn in_the_schema() -> BTreeSet<String> {
+        let mut of = "";
+        let mut found = BTreeSet::new();
+        for line in include_str!("xr.proto").lines().map(str::trim) {
+            match line.split([' ', ';']).collect::<Vec<_>>()[..] {
+                ["//", ..] => {}
+                ["message" | "enum", name, ..] => of = name,
+                // One of what a message of a side may be.
+                [name, _, "=", number, ..] if of.ends_with("Message") => drop(found.insert(format!("{name} {number}"))),
+                [_, name, "=", number, ..] | ["repeated", _, name, "=", number, ..] => {
+                    found.insert(format!("{of} {name} {number}"));
+                }
+                [name, "=", number, ..] if name != "syntax" => drop(found.insert(format!("{of} {number}"))),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// The same, of the document's tables.
+    fn in_the_document() -> BTreeSet<String> {
+        let document = include_str!("../../../docs/protocol.md");
+        let (_, rest) = document.split_once("\n## The control stream\n").unwrap();
+        let (section, _) = rest.split_once("\n## ").unwrap();
+        let first_word = |text: &str| text.split_whitespace().next().unwrap_or_default().to_owned();
+        let mut found = BTreeSet::new();
+        for row in section.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let name = cells[1].trim_matches('`');
+            match cells.len() {
+                // Name, number, fields, meaning.
+                6 => drop(found.insert(format!("{name} {}", cells[2]))),
+                // Values of an enumeration.
+                4 => found.extend(cells[2].split(", ").map(|value| format!("{name} {}", first_word(value)))),
+                _ => {}
+            }
+            let fields = cells[cells.len() - 3].split('`').skip(1).collect::<Vec<_>>();
+            found.extend(fields.chunks(2).filter(|_| cells.len() > 4).map(|field| {
+                let number = first_word(field[1]);
+                format!("{name} {} {number}", field[0])
+            }));
+        }
+        found
+    }
+
+    #[test]
+    fn the_document_has_every_message_and_field_and_no_other() {
+        assert_eq!(in_the_document(), in_the_schema());
     }
 
     #[test]
