@@ -257,6 +257,15 @@ fn every_decision_is_in_the_index_and_says_context_decision_and_consequences() {
 }
 
 #[test]
+fn every_dependency_has_its_reason() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let reasons = code(&read("docs/decisions/0010-dependencies.md"));
+    let kinds = ["dependencies", "dev-dependencies"].map(|kind| manifest[kind].as_table().unwrap());
+    let missing: Vec<_> = kinds.iter().flat_map(|kind| kind.keys()).filter(|name| !reasons.contains(name)).collect();
+    assert!(missing.is_empty(), "no reason for {missing:?}");
+}
+
+#[test]
 fn every_command_has_its_place_and_every_exit_code_is_in_the_help() {
     let mut expected = BTreeSet::new();
     commands(&[], &mut expected);
