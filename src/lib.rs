@@ -13,6 +13,7 @@
 //! | [`hub`] | live meetings: who is there, keys on their way | platform |
 //! | [`api`], [`console`] | what people and programs reach over HTTPS | hub |
 //! | [`relay`] | what headsets and browsers reach over QUIC: forwards, and never reads | hub |
+//! | [`client`] | the XR client library, for programs that take part in meetings | platform: clock, entropy, TLS suites |
 //! | [`config`], [`app`], [`lifecycle`], [`cli`] | assembly: from the command line to a running appliance | all |
 //!
 //! Where is a sign-in decided? [`core::auth::login`]. Where is it served? `api::sign_in`.
