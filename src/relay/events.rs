@@ -34,13 +34,13 @@ pub(super) async fn read(seated: Seated, from: Participant, mut stream: RecvStre
 /// Takes the whole records at the front of `bytes`.
 async fn take(seated: &Seated, from: Participant, bytes: &mut Vec<u8>) -> Result<(), StreamError> {
     loop {
+        let Some((record, taken)) = event_upstream(bytes)? else { return Ok(()) };
         let wait = seated.meeting.act(|room, now, _| room.pace_events(from, now));
         if !wait.is_zero() {
             // Who sends too much is read later; QUIC's flow control tells it.
             tokio::time::sleep(wait).await;
             continue;
         }
-        let Some((record, taken)) = event_upstream(bytes)? else { return Ok(()) };
         // A refusal is counted by the room.
         let _ = seated.meeting.act(|room, now, _| room.handle_event(from, record, now));
         bytes.drain(..taken);
