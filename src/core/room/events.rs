@@ -25,6 +25,7 @@ const UNREAD_FOR: Duration = Duration::from_secs(5);
 struct Entry {
     sender: Participant,
     epoch: Epoch,
+    barrier: bool,
     at: Moment,
     /// As it travels downstream.
     record: Vec<u8>,
@@ -63,22 +64,30 @@ impl EventLog {
 
     /// Adds an event or a barrier.
     pub fn append(&mut self, sender: Participant, record: EventRecord<'_>, now: Moment) -> Result<(), StreamError> {
-        let (record, epoch) = match record {
-            EventRecord::Event(frame) => (record, frame.kid().epoch),
-            EventRecord::Barrier(_, epoch) => (EventRecord::Barrier(Some(sender), epoch), epoch),
+        let (record, epoch, barrier) = match record {
+            EventRecord::Event(frame) => (record, frame.kid().epoch, false),
+            EventRecord::Barrier(_, epoch) => (EventRecord::Barrier(Some(sender), epoch), epoch, true),
         };
         let mut bytes = Vec::new();
         push_event_downstream(&mut bytes, self.last + 1, record)?;
         self.last += 1;
         self.end += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.entries.push_back(Entry { sender, epoch, at: now, record: bytes, end: self.end });
+        self.entries.push_back(Entry { sender, epoch, barrier, at: now, record: bytes, end: self.end });
         self.expire(now);
         Ok(())
     }
 
-    /// Copies what comes after the cursor and is for this reader, up to `most` bytes (one record at least), and moves the
-    /// cursor.
-    pub fn read(&self, cursor: &mut Cursor, reader: Participant, since: Option<Epoch>, most: usize, out: &mut Vec<u8>) {
+    /// Copies what comes after the cursor and is for this reader, up to `most` bytes (one record at least), moves the
+    /// cursor, and answers how many events there were.
+    pub fn read(
+        &self,
+        cursor: &mut Cursor,
+        reader: Participant,
+        since: Option<Epoch>,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        let mut events = 0;
         cursor.given = cursor.given.max(self.first());
         for entry in self.after(*cursor) {
             if entry.is_for(reader, since) {
@@ -86,9 +95,11 @@ impl EventLog {
                     break;
                 }
                 out.extend_from_slice(&entry.record);
+                events += u64::from(!entry.barrier);
             }
             cursor.given += 1;
         }
+        events
     }
 
     /// Moves a cursor past what is not for its reader, such as its own events: nobody is told to read those.

@@ -146,7 +146,7 @@ impl Flush {
             }
             if !member.pose.latest.is_for(recipient.since) {
                 given.poses = member.pose.count;
-            } else if given.thinning.is_due(tick, u32::from(member.number.0)) {
+            } else if given.thinning.is_due(given.poses, member.pose.count, u64::from(member.number.0)) {
                 self.plan.push(Due { sender, channel: Channel::Pose, number: member.pose.count });
             }
         }
@@ -220,7 +220,7 @@ impl Flush {
                 _ => continue,
             }
             if let Some(bytes) = bytes {
-                recipient.counted.sent(due.channel, bytes);
+                recipient.counted.sent(due.channel, 1, bytes);
             }
         }
     }

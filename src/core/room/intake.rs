@@ -104,11 +104,8 @@ impl<H: Clone + PartialEq> Room<H> {
         let Some(place) = self.places.get(&reader).copied() else { return };
         let Some(Some(member)) = self.members.get_mut(place) else { return };
         let before = out.len();
-        self.events.read(&mut member.events, reader, member.since, most, out);
-        if out.len() > before {
-            // Records, not frames, as barriers are counted too.
-            member.counted.sent(Channel::Event, out.len() - before);
-        }
+        let events = self.events.read(&mut member.events, reader, member.since, most, out);
+        member.counted.sent(Channel::Event, events, out.len() - before);
     }
 
     pub(super) fn close_slow_readers(&mut self, now: Moment) {
@@ -163,7 +160,7 @@ impl<H: Clone + PartialEq> Room<H> {
         group.recipients.retain(|(participant, handle)| {
             let there = self.places.get(participant).and_then(|place| self.members.get_mut(*place)?.as_mut());
             let there = there.filter(|member| member.handle() == Some(handle));
-            there.map(|member| member.counted.sent(Channel::Screen, bytes)).is_some()
+            there.map(|member| member.counted.sent(Channel::Screen, 1, bytes)).is_some()
         });
         Ok(())
     }

@@ -5,9 +5,9 @@ use crate::wire::control::PINNED_MAX;
 use crate::wire::control::schema::{Rate, SetInterest};
 use crate::wire::kid::Participant;
 
-/// One pose in so many ticks, or none.
+/// One pose in so many, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thinning(u32);
+pub struct Thinning(u64);
 
 impl Thinning {
     /// Every pose.
@@ -15,13 +15,12 @@ impl Thinning {
     /// None.
     pub const OFF: Self = Self(0);
 
-    /// Whether a pose is due in this tick; senders with another `phase` have other ticks, so that thinned senders
-    /// spread.
-    pub const fn is_due(self, tick: u32, phase: u32) -> bool {
+    /// Whether a pose is due, when there have been `count` and the one given last was number `given`. Senders with
+    /// another `phase` are due at other counts, so that thinned senders spread.
+    pub const fn is_due(self, given: u64, count: u64, phase: u64) -> bool {
         match self.0 {
             0 => false,
-            1 => true,
-            every => tick.wrapping_add(phase).is_multiple_of(every),
+            every => (count + phase) / every > (given + phase) / every,
         }
     }
 }
@@ -104,11 +103,20 @@ mod tests {
         let named = named.map(|(participant, rate)| schema::Interest { participant, rate: rate.into() }).to_vec();
         let said = SetInterest { default_rate: Rate::Half.into(), named, pinned: vec![9] };
         let interest = Interest::parse(&said).unwrap();
-        let due =
-            |sender: u16, phase| (0..12).filter(|tick| interest.of(Participant(sender)).is_due(*tick, phase)).count();
-        assert_eq!([due(1, 0), due(7, 0), due(8, 0)], [6, 3, 0]);
+        // However many poses there are between two looks.
+        let due = |sender: u16, phase, step| {
+            let (thinning, mut given) = (interest.of(Participant(sender)), 0);
+            let is_given = |count: &u64| {
+                let is_due = thinning.is_due(given, *count, phase);
+                given = if is_due { *count } else { given };
+                is_due
+            };
+            (1..=12).step_by(step).filter(is_given).count()
+        };
+        assert_eq!([due(1, 0, 1), due(7, 0, 1), due(8, 0, 1)], [6, 3, 0]);
+        assert_eq!([due(1, 1, 1), due(7, 3, 1), due(1, 0, 2), due(7, 0, 2)], [6, 3, 5, 2]);
         let thinned = interest.of(Participant(7));
-        assert!(thinned.is_due(4, 0) && !thinned.is_due(4, 1) && thinned.is_due(3, 1));
+        assert!(thinned.is_due(3, 4, 0) && !thinned.is_due(3, 4, 1) && thinned.is_due(2, 3, 1));
         assert!(interest.pins(Participant(9)) && !interest.pins(Participant(1)));
         let bad = SetInterest { pinned: vec![65_536], ..SetInterest::default() };
         assert!(Interest::parse(&bad).is_err());

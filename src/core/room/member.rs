@@ -80,9 +80,9 @@ impl Counted {
         traffic.bytes_in += u64::try_from(bytes).unwrap_or(0);
     }
 
-    pub(super) fn sent(&mut self, channel: Channel, bytes: usize) {
+    pub(super) fn sent(&mut self, channel: Channel, frames: u64, bytes: usize) {
         let traffic = self.channel(channel);
-        traffic.frames_out += 1;
+        traffic.frames_out += frames;
         traffic.bytes_out += u64::try_from(bytes).unwrap_or(0);
     }
 }
