@@ -16,7 +16,8 @@
 //! | `media`, `events` | what waits to be handed on |
 //! | [`flush`], [`loudness`], [`interest`] | what each member is handed at a tick |
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 
@@ -55,6 +56,9 @@ pub mod flush;
 pub mod loudness;
 
 pub mod interest;
+
+#[cfg(test)]
+mod tests;
 
 pub use intake::Group;
 pub use roster::{ComeBackError, JoinError, Joined, NotThere, Wish};
@@ -101,6 +105,9 @@ pub struct Room<H> {
     events: EventLog,
     flush: Flush,
     tick: u32,
+    /// Who looks different since everybody was told.
+    changed: BTreeSet<Participant>,
+    changes_told: Moment,
     outputs: VecDeque<Output<H>>,
     key_outputs: VecDeque<schedule::Output>,
 }
@@ -133,6 +140,8 @@ impl<H: Clone + PartialEq> Room<H> {
             events: EventLog::default(),
             flush: Flush::default(),
             tick: 0,
+            changed: BTreeSet::new(),
+            changes_told: Moment::after_origin(Duration::ZERO),
             outputs: VecDeque::new(),
             key_outputs: VecDeque::new(),
         }
@@ -212,6 +221,7 @@ impl<H: Clone + PartialEq> Room<H> {
         self.tick = self.tick.wrapping_add(1);
         self.flush.run(&mut self.members, &self.policy, self.tick, now, sink);
         self.close_slow_readers(now);
+        self.tell_changes(now);
     }
 
     /// A member says that it has the secret of an epoch.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Coming, going, coming back, the lobby, and what moderators do.
 
+use std::time::Duration;
+
 use rand_core::CryptoRng;
 
 use crate::core::keys::epoch::number::NoNumber;
@@ -19,6 +21,10 @@ use crate::wire::kid::{Epoch, Participant};
 const PER_ACCOUNT: usize = 4;
 /// Who may wait in the lobby.
 const WAITING_MAX: usize = 100;
+/// Members in one message, so that it fits whatever their names and avatars are.
+const ROSTER_MAX: usize = 40;
+/// How often everybody is told what changed of others: who mutes and unmutes all the time fills nobody's queue.
+const CHANGES_EVERY: Duration = Duration::from_millis(100);
 
 /// Why somebody is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -168,12 +174,16 @@ impl<H: Clone + PartialEq> Room<H> {
 
     fn welcome(&mut self, number: Participant, before: Option<Participant>) {
         let others = self.members.iter().flatten().filter(|other| other.number != number);
-        let roster = others.map(|other| other.shown(&self.policy)).collect();
+        let mut roster: Vec<_> = others.map(|other| other.shown(&self.policy)).collect();
+        let rest = roster.split_off(roster.len().min(ROSTER_MAX));
         let Some(member) = self.member(number) else { return };
         let policy = member.policy(&self.policy, self.locked);
         let arrival = Arrival { participant: number, before, roster, policy, events: member.events.given };
-        if let Some(handle) = member.handle().cloned() {
-            self.outputs.push_back(Output::Welcome(handle, arrival));
+        let Some(handle) = member.handle().cloned() else { return };
+        self.outputs.push_back(Output::Welcome(handle.clone(), arrival));
+        for joined in rest.chunks(ROSTER_MAX) {
+            let roster = schema::Roster { joined: joined.to_vec(), ..schema::Roster::default() };
+            self.outputs.push_back(Output::Tell(handle.clone(), Body::Roster(roster)));
         }
     }
 
@@ -203,6 +213,9 @@ impl<H: Clone + PartialEq> Room<H> {
             return Err(ComeBackError::TooLate);
         }
         let new = self.keys.replace(old, now, rng).map_err(|_| ComeBackError::NotThere)?;
+        // What is still to be delivered to it goes to its new number.
+        self.key_outputs.iter_mut().for_each(|output| output.renumber(old, new));
+        self.changed.remove(&old);
         self.places.remove(&old);
         self.places.insert(new, place);
         let Some(Some(member)) = self.members.get_mut(place) else { return Err(ComeBackError::NotThere) };
@@ -237,6 +250,7 @@ impl<H: Clone + PartialEq> Room<H> {
     ) -> Result<(), NotThere> {
         let place = self.places.remove(&participant).ok_or(NotThere)?;
         let member = self.members.get_mut(place).and_then(Option::take).ok_or(NotThere)?;
+        self.changed.remove(&participant);
         if let Presence::Here(handle) = member.presence {
             self.outputs.push_back(Output::Close(handle, code));
         }
@@ -382,10 +396,11 @@ impl<H: Clone + PartialEq> Room<H> {
     /// The room permits something else from now on. Who is in stays in.
     pub fn set_policy(&mut self, policy: RoomPolicy) {
         self.keys.set_interval(policy.rotation);
-        self.policy = policy;
+        let before = std::mem::replace(&mut self.policy, policy);
         self.tell_policy();
-        let changed = self.members.iter().flatten().map(|member| member.shown(&self.policy)).collect();
-        self.tell_all(None, &Body::Roster(schema::Roster { changed, ..schema::Roster::default() }));
+        let members = self.members.iter().flatten();
+        let changed = members.filter(|member| member.is_silenced(&before) != member.is_silenced(&self.policy));
+        self.changed.extend(changed.map(|member| member.number));
     }
 
     /// An admin switched the voice of an account off or on.
@@ -402,11 +417,22 @@ impl<H: Clone + PartialEq> Room<H> {
         }
     }
 
+    /// Everybody is told at one of the next ticks.
     fn tell_changed(&mut self, participant: Participant) {
-        let Some(member) = self.member(participant) else { return };
-        let changed = vec![member.shown(&self.policy)];
-        let roster = schema::Roster { changed, ..schema::Roster::default() };
-        self.tell_all(Some(participant), &Body::Roster(roster));
+        self.changed.insert(participant);
+    }
+
+    pub(super) fn tell_changes(&mut self, now: Moment) {
+        if self.changed.is_empty() || now.since(self.changes_told) < CHANGES_EVERY {
+            return;
+        }
+        self.changes_told = now;
+        let changed = std::mem::take(&mut self.changed);
+        let shown: Vec<_> = changed.into_iter().filter_map(|one| Some(self.member(one)?.shown(&self.policy))).collect();
+        for changed in shown.chunks(ROSTER_MAX) {
+            let roster = schema::Roster { changed: changed.to_vec(), ..schema::Roster::default() };
+            self.tell_all(None, &Body::Roster(roster));
+        }
     }
 
     fn tell_policy(&mut self) {

@@ -32,7 +32,7 @@ mod parked;
 mod stage;
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 
 /// How long poses and voices of an epoch are accepted after the switch to its successor. What was sealed just before a slow
 /// sender heard of the switch is still under way then; 2 s are four times the longest wait for members to be ready.

@@ -7,7 +7,7 @@ use rand_core::{TryCryptoRng, TryRng};
 
 /// SplitMix64: good enough to shuffle a test, and the same on every machine.
 #[derive(Debug)]
-pub(in super::super) struct Seeded(pub u64);
+pub(crate) struct Seeded(pub u64);
 
 impl Seeded {
     pub fn below(&mut self, end: u64) -> u64 {

@@ -4,7 +4,7 @@
 //! `world` is the meeting, `traffic` what is sealed and opened in it; both check the promises of `docs/protocol.md` at
 //! every step. The tests here say what happens. A seed that fails is in the output, and fails again.
 
-pub(super) use link::Seeded;
+pub(crate) use link::Seeded;
 use people::Quality;
 use world::World;
 
