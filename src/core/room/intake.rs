@@ -83,11 +83,7 @@ impl<H: Clone + PartialEq> Room<H> {
     /// events without a gap only.
     pub fn pace_events(&mut self, from: Participant, now: Moment) -> Duration {
         let Some(member) = self.member_mut(from) else { return Duration::ZERO };
-        if member.rates.take(Channel::Event, now) {
-            return Duration::ZERO;
-        }
-        member.counted.refusals.count(Refusal::Rate);
-        member.rates.wait(Channel::Event, now)
+        if member.rates.take(Channel::Event, now) { Duration::ZERO } else { member.rates.wait(Channel::Event, now) }
     }
 
     /// A member opened its event stream.
