@@ -11,6 +11,7 @@ use crate::core::room::rate::{Bucket, Rate};
 use crate::core::room::{NotThere, Wish};
 use crate::hub::meeting::Meeting;
 use crate::platform::clock::Clock;
+use crate::platform::probe;
 use crate::relay::session::Seated;
 use crate::wire::close::CloseCode;
 use crate::wire::control::schema::client_message::Body;
@@ -57,6 +58,7 @@ impl Reader {
             let chunk = self.stream.read_chunk(CHUNK, true).await;
             // A control stream that ends ends the carrier.
             let chunk = chunk.ok().flatten().ok_or(CloseCode::Unexpected)?;
+            probe::arrived(&chunk.bytes);
             self.splitter.push(&chunk.bytes);
         }
     }
@@ -67,6 +69,7 @@ pub(super) async fn write(mut stream: SendStream, mut messages: mpsc::Receiver<B
     // Before events and screens: keys travel here.
     let _ = stream.set_priority(i32::MAX);
     while let Some(message) = messages.recv().await {
+        probe::leaves(&message);
         if stream.write_chunk(message).await.is_err() {
             break;
         }
@@ -110,7 +113,7 @@ fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
             let answer = moderate(meeting, participant, said)?;
             egress.tell(server_message::Body::Outcome(Outcome { request, answer: answer.into() }));
         }
-        Body::Leave(_) => leave(meeting, participant),
+        Body::Leave(_) => leave(meeting, participant, Removal::Left),
         Body::Ping(_) => {}
         Body::Join(_) | Body::Resume(_) => return Err(CloseCode::Unexpected),
     }
@@ -118,9 +121,9 @@ fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
 }
 
 /// A participant goes.
-pub(super) fn leave(meeting: &Meeting, participant: Participant) {
+pub(super) fn leave(meeting: &Meeting, participant: Participant, removal: Removal) {
     let remove = |room: &mut crate::core::room::Room<_>, now, rng: &mut _| {
-        room.remove(participant, Removal::Left, CloseCode::Left, now, rng)
+        room.remove(participant, removal, CloseCode::Left, now, rng)
     };
     // Who was removed a moment ago is gone as well.
     let _: Result<(), NotThere> = meeting.act(remove);

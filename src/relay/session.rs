@@ -7,14 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quinn::ConnectionError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use web_transport_quinn::{RecvStream, SendStream, Session};
+use web_transport_quinn::{RecvStream, SendStream, Session, SessionError, WebTransportError};
 
+use crate::core::keys::epoch::reason::Removal;
 use crate::hub::Hub;
 use crate::hub::admission::First;
 use crate::hub::egress::Egress;
 use crate::hub::meeting::Meeting;
+use crate::platform::probe;
 use crate::relay::carrier::{Kind, QuicCarrier};
 use crate::relay::{control, events, screens};
 use crate::wire::close::CloseCode;
@@ -96,6 +99,7 @@ pub(super) async fn kind_of(mut stream: RecvStream) -> Result<(StreamKind, RecvS
 
 async fn read_datagrams(seated: Seated) {
     while let Ok(bytes) = seated.session.read_datagram().await {
+        probe::arrived(&bytes);
         // Who waits in the lobby has no say.
         if let Some(participant) = seated.egress.participant() {
             seated.meeting.handle_datagram(participant, &bytes);
@@ -119,19 +123,22 @@ async fn accept_bidirectional(seated: Seated) {
     }
 }
 
-/// The carrier ended. Who said goodbye goes at once, who did not may come back.
+/// The carrier ended. Who said goodbye and whom we closed go at once, all others may come back.
 fn leave(seated: &Seated) {
     let Seated { session, egress, meeting } = seated;
-    let said_goodbye = matches!(
-        session.close_reason(),
-        Some(web_transport_quinn::SessionError::WebTransportError(web_transport_quinn::WebTransportError::Closed(
-            code,
-            _
-        ))) if code == CloseCode::Left.number()
-    );
-    match egress.participant() {
-        Some(participant) if said_goodbye => control::leave(meeting, participant),
-        Some(participant) => meeting.act(|room, now, _| room.carrier_lost(participant, egress, now)),
-        None => meeting.act(|room, _, _| room.stop_waiting(egress)),
+    let goes = match session.close_reason() {
+        Some(SessionError::WebTransportError(WebTransportError::Closed(code, _)))
+            if code == CloseCode::Left.number() =>
+        {
+            Some(Removal::Left)
+        }
+        // It sent or read what or how nobody may: there is nothing to come back to.
+        Some(SessionError::ConnectionError(ConnectionError::LocallyClosed)) => Some(Removal::Lost),
+        _ => None,
+    };
+    match (egress.participant(), goes) {
+        (Some(participant), Some(removal)) => control::leave(meeting, participant, removal),
+        (Some(participant), None) => meeting.act(|room, now, _| room.carrier_lost(participant, egress, now)),
+        (None, _) => meeting.act(|room, _, _| room.stop_waiting(egress)),
     }
 }
