@@ -33,7 +33,7 @@ use crate::platform::store::Store;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
 use crate::platform::trust::{Trust, TrustError};
-use crate::platform::{sys, telemetry, token};
+use crate::platform::{probe, sys, telemetry, token};
 use crate::relay::{self, Relay, RelayError};
 use crate::values::id::WorkspaceId;
 
@@ -141,6 +141,7 @@ where
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
     runtime.block_on(async {
+        probe::runs_here();
         let signals = Signals::install()?;
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
         store.report_orphans().await?;

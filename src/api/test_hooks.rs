@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Doors for the tests, on the admin socket only. Not in a shipped binary: the whole file is behind `test-hooks`.
 
+use std::path::PathBuf;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
 use crate::api::error::Problem;
 use crate::api::extract::Json;
 use crate::api::principal::LocalOperator;
 use crate::api::services::App;
+use crate::platform::probe;
 use crate::values::time::Timestamp;
 
 /// Moves the clock.
@@ -27,12 +30,28 @@ pub struct HoldClock {
     pub at_millis: Option<i64>,
 }
 
+/// Writes what a relay sees.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OpenTap {
+    /// Into this directory.
+    pub directory: PathBuf,
+}
+
+/// What lives on the runtimes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Tasks {
+    /// Tasks that are not done.
+    pub alive: usize,
+}
+
 /// The routes.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/test-hooks/clock", post(advance_clock))
         .route("/test-hooks/clock/hold", post(hold_clock))
         .route("/test-hooks/tick", post(tick))
+        .route("/test-hooks/tap", post(open_tap))
+        .route("/test-hooks/tasks", get(tasks))
 }
 
 async fn advance_clock(
@@ -58,4 +77,16 @@ async fn tick(State(app): State<App>, _local: LocalOperator) -> Result<StatusCod
     app.trust.renew(&app.store).await?;
     app.store.write_anchor(&app.clock).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Opens the tap of the relay.
+async fn open_tap(_local: LocalOperator, Json(request): Json<OpenTap>) -> StatusCode {
+    match probe::open_tap(&request.directory) {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::CONFLICT,
+    }
+}
+
+async fn tasks(_local: LocalOperator) -> axum::Json<Tasks> {
+    axum::Json(Tasks { alive: probe::tasks() })
 }

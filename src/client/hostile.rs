@@ -43,8 +43,14 @@ impl Hostile {
 
     /// A frame that says it is of this key; nobody can open it, and the relay cannot know.
     pub fn forged(kid: Kid, counter: u64) -> Vec<u8> {
+        Self::unsealed(kid, counter, &[0x5a; 8])
+    }
+
+    /// The same with `plain` where the ciphertext is to be: end-to-end encryption switched off.
+    pub fn unsealed(kid: Kid, counter: u64, plain: &[u8]) -> Vec<u8> {
         let mut frame = Header { kid: kid.into(), counter }.encode().as_bytes().to_vec();
-        frame.resize(frame.len() + TAG_LEN + 8, 0x5a);
+        frame.extend_from_slice(plain);
+        frame.resize(frame.len() + TAG_LEN, 0x5a);
         if kid.channel == Channel::Voice {
             frame.push(0);
         }

@@ -15,6 +15,8 @@ pub mod password;
 #[cfg(feature = "server")]
 pub mod pki;
 #[cfg(feature = "server")]
+pub mod probe;
+#[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
 pub mod sys;

@@ -11,6 +11,7 @@ use web_transport_quinn::{Session, WriteError};
 
 use crate::core::room::flush::Path;
 use crate::hub::egress::{Carrier, ScreenPiece};
+use crate::platform::probe;
 use crate::wire::close::CloseCode;
 use crate::wire::datagram::DATAGRAM_MAX;
 use crate::wire::stream::StreamKind;
@@ -105,6 +106,7 @@ async fn send_group(session: Session, group: u64, mut waiting: mpsc::Receiver<Pi
     let write = async {
         stream.write_all(&[StreamKind::Screen.number()]).await?;
         while let Some(Piece::Frame(bytes)) = waiting.recv().await {
+            probe::leaves(&bytes);
             stream.write_chunk(bytes).await?;
         }
         Ok::<(), WriteError>(())
@@ -135,6 +137,7 @@ impl Carrier for QuicCarrier {
     }
 
     fn send_datagram(&self, bytes: Bytes) {
+        probe::leaves(&bytes);
         // What cannot be sent is lost, as datagrams are; a carrier that is gone is found by its reader.
         drop(self.session.send_datagram(bytes));
     }

@@ -3,6 +3,7 @@
 
 use web_transport_quinn::{RecvStream, SendStream};
 
+use crate::platform::probe;
 use crate::relay::session::Seated;
 use crate::wire::close::CloseCode;
 use crate::wire::kid::Participant;
@@ -24,6 +25,7 @@ impl From<StreamError> for CloseCode {
 pub(super) async fn read(seated: Seated, from: Participant, mut stream: RecvStream) {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = stream.read_chunk(CHUNK, true).await {
+        probe::arrived(&chunk.bytes);
         bytes.extend_from_slice(&chunk.bytes);
         if let Err(error) = take(&seated, from, &mut bytes).await {
             return seated.close(error.into());
@@ -60,6 +62,7 @@ pub(super) async fn write(seated: Seated, reader: Participant, mut stream: SendS
             if bytes.is_empty() {
                 break;
             }
+            probe::leaves(&bytes);
             if stream.write_all(&bytes).await.is_err() {
                 return;
             }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::hub::{Hub, worker};
+use crate::platform::probe;
 use crate::values::secret::Key256;
 
 pub mod carrier;
@@ -86,6 +87,7 @@ impl Relay {
 }
 
 async fn serve(hub: Arc<Hub>, settings: Settings, server: quinn::ServerConfig, mut stopping: watch::Receiver<bool>) {
+    probe::runs_here();
     let endpoints = match endpoint::open(settings, &server) {
         Ok(endpoints) => endpoints,
         Err(error) => return tracing::error!(error = %error, "the relay cannot use its sockets"),

@@ -12,6 +12,7 @@ use web_transport_quinn::{ReadExactError, RecvStream};
 use crate::core::room::Group;
 use crate::hub::egress::ScreenPiece;
 use crate::hub::meeting::Reach;
+use crate::platform::probe;
 use crate::relay::session::{Seated, kind_of};
 use crate::wire::close::CloseCode;
 use crate::wire::kid::Participant;
@@ -118,6 +119,7 @@ async fn next_frame(stream: &mut RecvStream) -> Result<Option<Bytes>, Fault> {
     bytes.resize(SCREEN_LENGTH_LEN + size, 0);
     let frame = bytes.get_mut(SCREEN_LENGTH_LEN..).unwrap_or_default();
     stream.read_exact(frame).await.map_err(cut_off)?;
+    probe::arrived(&bytes);
     Ok(Some(bytes.freeze()))
 }
 
