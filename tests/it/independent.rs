@@ -28,7 +28,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// Runs the reader, which must find everything in order; answers its result.
-fn read(arguments: &[&str]) -> Value {
+pub fn read(arguments: &[&str]) -> Value {
     let output = run(&[arguments, &["--json"]].concat());
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {out}{err}");

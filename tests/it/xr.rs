@@ -3,5 +3,7 @@
 
 mod comeback;
 mod hall;
+mod hostile;
 mod moderation;
+mod secrecy;
 mod talk;

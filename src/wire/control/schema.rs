@@ -178,7 +178,7 @@ pub struct Welcome {
     /// Who you are.
     #[prost(uint32, tag = "2")]
     pub participant: u32,
-    /// Who else is here.
+    /// Who else is here; in a large meeting the rest follows in Roster.
     #[prost(message, repeated, tag = "3")]
     pub roster: ::prost::alloc::vec::Vec<Member>,
     #[prost(message, optional, tag = "4")]
@@ -229,7 +229,7 @@ pub struct Roster {
     pub gone: ::prost::alloc::vec::Vec<Gone>,
     #[prost(message, repeated, tag = "3")]
     pub replaced: ::prost::alloc::vec::Vec<Replaced>,
-    /// Each as it is now.
+    /// Each as it is now; you may be among them.
     #[prost(message, repeated, tag = "4")]
     pub changed: ::prost::alloc::vec::Vec<Member>,
 }
@@ -352,7 +352,7 @@ pub struct Pong {
     #[prost(uint64, tag = "1")]
     pub token: u64,
 }
-/// How many of the poses.
+/// How many of the poses: all, every second, fourth or twelfth, none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Rate {

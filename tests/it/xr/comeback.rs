@@ -9,7 +9,7 @@ use conclave::client::incoming::Entry;
 use conclave::wire::frame::AudioLevel;
 use conclave::wire::kid::Channel;
 
-use crate::xr::hall::{Guest, Hall, becomes};
+use crate::xr::hall::{Guest, Hall, becomes, settled};
 
 /// Says something until it is heard: the carrier may be on its way back.
 fn is_heard(speaker: &Guest, listener: &Guest, what: &[u8]) {
@@ -25,7 +25,7 @@ fn who_loses_its_carrier_is_back_in_its_place_and_misses_no_event() {
     for kind in [Kind::Quic, Kind::WebTransport] {
         let hall = Hall::new(&[]);
         let (ada, bob) = (hall.enter("ada", kind), hall.enter("bob", Kind::Quic));
-        hall.settled(&[&ada, &bob]);
+        settled(&[&ada, &bob]);
         let (first, sender) = (ada.number(), bob.number());
         is_heard(&ada, &bob, b"before");
 
@@ -35,18 +35,18 @@ fn who_loses_its_carrier_is_back_in_its_place_and_misses_no_event() {
             said += u32::from(sent.is_ok());
         };
         (0..10).for_each(|_| say());
-        hall.becomes("ada hears events", || ada.count(sender, Channel::Event) >= 5);
+        becomes("ada hears events", || ada.count(sender, Channel::Event) >= 5);
         ada.participant.lose_carrier().unwrap();
         assert!(matches!(ada.participant.send_pose(b"pose"), Ok(()) | Err(ClientError::Lost)));
         (0..10).for_each(|_| say());
-        hall.becomes("ada is back", || ada.heard(|heard| heard.entries.len() == 2));
+        becomes("ada is back", || ada.heard(|heard| heard.entries.len() == 2));
         (0..5).for_each(|_| say());
 
         let (entry, second) = ada.heard(|heard| heard.entries[1]);
         assert_eq!(entry, Entry::Resumed);
         assert_ne!(first, second, "a carrier has a number of its own, so no nonce is used twice");
         assert_eq!(ada.participant.counters().resumed.load(Ordering::Relaxed), 1);
-        hall.becomes("every event is there", || ada.count(sender, Channel::Event) as u32 == said);
+        becomes("every event is there", || ada.count(sender, Channel::Event) as u32 == said);
         let events: Vec<_> = ada.from(&[sender], Channel::Event).into_iter().map(|one| one.bytes).collect();
         let expected: Vec<_> = (0..said).map(|n| n.to_be_bytes().to_vec()).collect();
         assert_eq!(events, expected, "each once, in order");
@@ -66,7 +66,7 @@ fn who_loses_its_carrier_is_back_in_its_place_and_misses_no_event() {
 fn an_appliance_that_starts_again_finds_everybody_joined_again() {
     let mut hall = Hall::new(&[]);
     let (ada, bob) = (hall.enter("ada", Kind::Quic), hall.enter("bob", Kind::WebTransport));
-    hall.settled(&[&ada, &bob]);
+    settled(&[&ada, &bob]);
     is_heard(&ada, &bob, b"before");
     for (round, kill) in [(1, false), (2, true)] {
         if kill {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use conclave::client::ClientError;
 use conclave::client::account::{Account, Credential};
-use conclave::client::carrier::Kind;
+use conclave::client::carrier::{self, Kind};
 use conclave::client::https::Https;
 use conclave::client::incoming::{Entry, Incoming, Received};
 use conclave::client::media::{ivf, ogg_opus};
@@ -23,6 +23,7 @@ use conclave::wire::kid::{Channel, Epoch, Participant as Number};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use web_transport_quinn::Session;
 
 use crate::harness::{self, Appliance, PATIENCE};
 
@@ -36,7 +37,8 @@ pub struct Hall {
 /// What somebody heard so far.
 #[derive(Default)]
 pub struct Heard {
-    pub frames: Vec<Received>,
+    /// With the moment at which each came.
+    pub frames: Vec<(Received, Instant)>,
     pub entries: Vec<(Entry, Number)>,
     pub rosters: Vec<schema::Roster>,
     pub policy: schema::Policy,
@@ -94,13 +96,19 @@ impl Hall {
     pub fn enter_as(&self, name: &str, role: &str, kind: Kind) -> Guest {
         let account = self.account(&self.credential(name, role));
         let guest = self.try_join(name, account, kind).unwrap();
-        self.becomes("there are keys", || guest.participant.epoch().is_some());
+        becomes("there are keys", || guest.participant.epoch().is_some());
         guest
     }
 
     /// A user.
     pub fn enter(&self, name: &str, kind: Kind) -> Guest {
         self.enter_as(name, "user", kind)
+    }
+
+    /// A carrier, and nothing said over it.
+    pub async fn connect(&self, kind: Kind) -> Session {
+        let server: Server = self.appliance.origin().parse().unwrap();
+        carrier::connect(kind, &server, &[self.appliance.address], &self.trust).await.unwrap()
     }
 
     /// The meeting as a moderator sees it.
@@ -124,19 +132,6 @@ impl Hall {
     pub fn act(&self, arguments: &[&str]) {
         self.appliance.cli_ok(&[&["meeting", arguments[0], "-w", "demo", "lobby"], &arguments[1..]].concat());
     }
-
-    /// Waits until something holds.
-    pub fn becomes(&self, what: &str, holds: impl FnMut() -> bool) {
-        becomes(what, holds);
-    }
-
-    /// Everybody who is there seals under one epoch.
-    pub fn settled(&self, guests: &[&Guest]) {
-        self.becomes("everybody seals under one epoch", || {
-            let epochs: Vec<_> = guests.iter().map(|guest| guest.participant.epoch()).collect();
-            epochs.iter().all(|epoch| epoch.is_some() && *epoch == epochs[0])
-        });
-    }
 }
 
 impl Guest {
@@ -152,8 +147,13 @@ impl Guest {
 
     /// What came on a channel from one of the others, in the order of arrival.
     pub fn from(&self, from: &[Number], channel: Channel) -> Vec<Received> {
-        let of = |one: &&Received| from.contains(&one.kid.participant) && one.kid.channel == channel;
-        self.heard(|heard| heard.frames.iter().filter(of).cloned().collect())
+        self.timed(from, channel).into_iter().map(|(received, _)| received).collect()
+    }
+
+    /// The same, with the moment at which each came.
+    pub fn timed(&self, from: &[Number], channel: Channel) -> Vec<(Received, Instant)> {
+        let of = |one: &Received| from.contains(&one.kid.participant) && one.kid.channel == channel;
+        self.heard(|heard| heard.frames.iter().filter(|(one, _)| of(one)).cloned().collect())
     }
 
     /// How many came.
@@ -171,6 +171,14 @@ impl Guest {
     }
 }
 
+/// Waits until everybody seals under one epoch.
+pub fn settled(guests: &[&Guest]) {
+    becomes("everybody seals under one epoch", || {
+        let epochs: Vec<_> = guests.iter().map(|guest| guest.participant.epoch()).collect();
+        epochs.iter().all(|epoch| epoch.is_some() && *epoch == epochs[0])
+    });
+}
+
 /// Waits until something holds.
 pub fn becomes(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -185,7 +193,7 @@ async fn listen(mut incoming: mpsc::Receiver<Incoming>, heard: Arc<Mutex<Heard>>
         let mut heard = heard.lock().unwrap();
         match happened {
             Incoming::Joined { entry, participant, .. } => heard.entries.push((entry, participant)),
-            Incoming::Frame(received) => heard.frames.push(received),
+            Incoming::Frame(received) => heard.frames.push((received, Instant::now())),
             Incoming::Roster(roster) => heard.rosters.push(roster),
             Incoming::Policy(policy) => heard.policy = policy,
             Incoming::Outcome(outcome) => {

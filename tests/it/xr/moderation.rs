@@ -8,12 +8,12 @@ use conclave::wire::control::schema::{Answer, moderate::Action};
 use conclave::wire::frame::AudioLevel;
 use conclave::wire::kid::Channel;
 
-use crate::xr::hall::{Guest, Hall};
+use crate::xr::hall::{Guest, Hall, becomes, settled};
 
 /// Speaks until the relay has taken or refused so many frames, as its facts say.
 fn speaks_until(hall: &Hall, speaker: &Guest, pointer: &str, more: u64) {
     let goal = hall.count(&speaker.name, pointer) + more;
-    hall.becomes(pointer, || {
+    becomes(pointer, || {
         let _ = speaker.participant.send_voice(AudioLevel::SILENCE, b"can you hear me");
         hall.count(&speaker.name, pointer) >= goal
     });
@@ -23,25 +23,25 @@ fn speaks_until(hall: &Hall, speaker: &Guest, pointer: &str, more: u64) {
 fn silences(hall: &Hall, speaker: &Guest, listener: &Guest, off: &dyn Fn(), on: &dyn Fn()) {
     let heard = || listener.count(speaker.number(), Channel::Voice);
     let hears_more = |than: usize| {
-        hall.becomes("the voice is heard", || {
+        becomes("the voice is heard", || {
             let _ = speaker.participant.send_voice(AudioLevel::SILENCE, b"can you hear me");
             heard() > than
         });
     };
     hears_more(heard());
     off();
-    hall.becomes("it is silenced", || hall.facts(&speaker.name)["silenced"] == true);
-    hall.becomes("it is told", || speaker.heard(|heard| heard.policy.silenced || !heard.policy.voice));
+    becomes("it is silenced", || hall.facts(&speaker.name)["silenced"] == true);
+    becomes("it is told", || speaker.heard(|heard| heard.policy.silenced || !heard.policy.voice));
     // What was on its way when it was silenced arrives or is gone; an event that is sent later comes later.
     let flushed = listener.count(speaker.number(), Channel::Event);
-    hall.becomes("an event is taken", || speaker.participant.send_event(b"a mark").is_ok());
-    hall.becomes("the mark is there", || listener.count(speaker.number(), Channel::Event) > flushed);
+    becomes("an event is taken", || speaker.participant.send_event(b"a mark").is_ok());
+    becomes("the mark is there", || listener.count(speaker.number(), Channel::Event) > flushed);
     std::thread::sleep(std::time::Duration::from_millis(200));
     let before = heard();
     speaks_until(hall, speaker, "/refusals/silenced", 20);
     assert_eq!(heard(), before, "a silenced voice was forwarded");
     on();
-    hall.becomes("it may speak", || hall.facts(&speaker.name)["silenced"] == false);
+    becomes("it may speak", || hall.facts(&speaker.name)["silenced"] == false);
     hears_more(before);
 }
 
@@ -50,7 +50,7 @@ fn a_voice_that_is_off_is_not_forwarded_whoever_switched_it_off() {
     let hall = Hall::new(&[]);
     let ada = hall.enter_as("ada", "admin", Kind::Quic);
     let bob = hall.enter("bob", Kind::WebTransport);
-    hall.settled(&[&ada, &bob]);
+    settled(&[&ada, &bob]);
     let number = bob.number().0.to_string();
     let cli = |arguments: &[&str]| drop(hall.appliance.cli_ok(arguments));
 
@@ -58,7 +58,7 @@ fn a_voice_that_is_off_is_not_forwarded_whoever_switched_it_off() {
     silences(&hall, &bob, &ada, &|| ada.participant.moderate(1, Action::MuteAll(Default::default())).unwrap(), &|| {
         ada.participant.moderate(2, Action::Unmute(u32::from(bob.number().0))).unwrap()
     });
-    hall.becomes("outcomes are told", || ada.heard(|heard| heard.outcomes.len() == 2));
+    becomes("outcomes are told", || ada.heard(|heard| heard.outcomes.len() == 2));
     assert!(ada.heard(|heard| heard.outcomes.values().all(|answer| *answer == i32::from(Answer::Done))));
     silences(&hall, &bob, &ada, &|| cli(&["account", "set", "-w", "demo", "bob", "--voice", "off"]), &|| {
         cli(&["account", "set", "-w", "demo", "bob", "--voice", "on"])
@@ -82,7 +82,7 @@ fn who_may_not_moderate_changes_nothing() {
     ];
     for (request, wish) in (1_u32..).zip(wishes) {
         bob.participant.moderate(request, wish).unwrap();
-        hall.becomes("it is answered", || bob.heard(|heard| heard.outcomes.contains_key(&request)));
+        becomes("it is answered", || bob.heard(|heard| heard.outcomes.contains_key(&request)));
         assert_eq!(bob.heard(|heard| heard.outcomes[&request]), i32::from(Answer::NotPermitted), "{request}");
     }
     let meeting = hall.meeting();
@@ -96,17 +96,17 @@ fn who_was_removed_is_out_and_is_handed_nothing_more() {
     let hall = Hall::new(&[]);
     let ada = hall.enter_as("ada", "admin", Kind::Quic);
     let (bob, eve) = (hall.enter("bob", Kind::WebTransport), hall.enter("eve", Kind::Quic));
-    hall.settled(&[&ada, &bob, &eve]);
+    settled(&[&ada, &bob, &eve]);
     let old = ada.participant.epoch().unwrap();
     ada.participant.kick(1, eve.number()).unwrap();
-    hall.becomes("eve is out", || eve.ended() == Some(CloseCode::Kicked));
+    becomes("eve is out", || eve.ended() == Some(CloseCode::Kicked));
     let last = eve.heard(|heard| heard.frames.len());
-    hall.becomes("keys change without her", || {
+    becomes("keys change without her", || {
         let _ = ada.participant.send_voice(AudioLevel::SILENCE, b"she is gone");
         let epochs = [&ada, &bob].map(|guest| guest.participant.epoch());
         epochs.iter().all(|epoch| *epoch > Some(old))
     });
-    hall.becomes("the others hear each other", || {
+    becomes("the others hear each other", || {
         let _ = bob.participant.send_voice(AudioLevel::SILENCE, b"she is gone");
         ada.count(bob.number(), Channel::Voice) > 0
     });
@@ -118,5 +118,5 @@ fn who_was_removed_is_out_and_is_handed_nothing_more() {
     let refused = hall.try_join("eva", account, Kind::Quic);
     assert!(matches!(refused, Err(ClientError::Closed(CloseCode::RoomLocked))));
     hall.act(&["end"]);
-    hall.becomes("it is over", || ada.ended() == Some(CloseCode::Ended) && bob.ended() == Some(CloseCode::Ended));
+    becomes("it is over", || ada.ended() == Some(CloseCode::Ended) && bob.ended() == Some(CloseCode::Ended));
 }

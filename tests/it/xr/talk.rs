@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::harness::BINARY;
-use crate::xr::hall::{Guest, Hall, media, pictures, speech};
+use crate::xr::hall::{Guest, Hall, becomes, media, pictures, settled, speech};
 
 /// Frames in the order in which they were sealed.
 fn in_order(mut frames: Vec<Received>) -> Vec<Vec<u8>> {
@@ -39,7 +39,7 @@ fn speech_a_screen_events_and_poses_arrive_as_they_were_sent() {
     let ada = hall.enter("ada", Kind::Quic);
     let bob = hall.enter("bob", Kind::WebTransport);
     let cai = hall.enter("cai", Kind::Quic);
-    hall.settled(&[&ada, &bob, &cai]);
+    settled(&[&ada, &bob, &cai]);
 
     let said: Vec<_> = speech(&media("speech.opus"));
     let packets: Vec<_> = said.iter().map(|one| one.packet.clone()).collect();
@@ -65,7 +65,7 @@ fn speech_a_screen_events_and_poses_arrive_as_they_were_sent() {
 
     // Streams lose nothing, so what is last comes last.
     for listener in [&bob, &cai] {
-        hall.becomes("all events and pictures are there", || {
+        becomes("all events and pictures are there", || {
             listener.count(ada.number(), Channel::Event) == gestures.len()
                 && listener.count(ada.number(), Channel::Screen) == shown.len()
         });
@@ -77,7 +77,7 @@ fn speech_a_screen_events_and_poses_arrive_as_they_were_sent() {
     for (speaker, listener) in [(&ada, &bob), (&ada, &cai), (&bob, &ada), (&bob, &cai)] {
         let (from, of) = ([speaker.number()], packets.len() as u64);
         // A datagram is lost when the machine is too busy; then the relay has counted it.
-        hall.becomes("every packet is there or accounted for", || {
+        becomes("every packet is there or accounted for", || {
             listener.count(speaker.number(), Channel::Voice) as u64 + known_missing(&hall, speaker, listener) >= of
         });
         let heard = in_order(listener.from(&from, Channel::Voice));
@@ -98,7 +98,7 @@ fn everybody_sees_everybody_move_and_only_the_newest_pose_counts() {
     let hall = Hall::new(&[]);
     let guests = [("ada", Kind::Quic), ("bob", Kind::WebTransport), ("cai", Kind::WebTransport)];
     let guests = guests.map(|(name, kind)| hall.enter(name, kind));
-    hall.settled(&guests.each_ref());
+    settled(&guests.each_ref());
     let clock = Clock::system();
     let moves = |who| Performance { pose: Some(Motion::Generated { who }), ..Performance::default() };
     hall.runtime.block_on(async {
@@ -110,7 +110,7 @@ fn everybody_sees_everybody_move_and_only_the_newest_pose_counts() {
     });
     for mover in &guests {
         for watcher in guests.iter().filter(|one| one.name != mover.name) {
-            hall.becomes("poses are there", || watcher.count(mover.number(), Channel::Pose) > 0);
+            becomes("poses are there", || watcher.count(mover.number(), Channel::Pose) > 0);
             let poses = watcher.from(&[mover.number()], Channel::Pose);
             assert!(poses.iter().all(|pose| pose.bytes.len() == generated(1, std::time::Duration::ZERO).len()));
             let newest_last = poses.windows(2).all(|two| two[0].counter < two[1].counter || two[0].kid != two[1].kid);
@@ -144,7 +144,7 @@ fn the_command_line_client_speaks_records_and_leaves() {
     let (voice, screen) = (voice.to_str().unwrap(), screen.to_str().unwrap());
     let events = path("events.jsonl");
     let hears = start("eve", "webtransport", &["--pose", "generated", "--record", &path("heard"), "--duration", "20s"]);
-    hall.becomes("eve is there", || hall.meeting()["participants"].as_array().unwrap().len() == 2);
+    becomes("eve is there", || hall.meeting()["participants"].as_array().unwrap().len() == 2);
     let speaks = start("bob", "quic", &["--voice", voice, "--events", &events, "--screen", screen]);
 
     let summary = |child: std::process::Child| {
