@@ -57,12 +57,15 @@ fn is_key(codec: [u8; 4], data: &[u8]) -> bool {
 
 /// Reads a file.
 pub fn read(path: &Path) -> Result<(Format, Vec<Picture>), ClientError> {
-    let fault = fault(path);
-    let bytes = std::fs::read(path).map_err(|error| fault(&error))?;
-    parse(&bytes).ok_or_else(|| fault(&"is not IVF, or is cut off"))
+    parse(path, &std::fs::read(path).map_err(|error| fault(path)(&error))?)
 }
 
-fn parse(bytes: &[u8]) -> Option<(Format, Vec<Picture>)> {
+/// Reads the bytes of a file; what is wrong is told with its name.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Format, Vec<Picture>), ClientError> {
+    frames(bytes).ok_or_else(|| fault(path)(&"is not IVF, or is cut off"))
+}
+
+fn frames(bytes: &[u8]) -> Option<(Format, Vec<Picture>)> {
     let (header, mut rest) = bytes.split_first_chunk::<HEADER_LEN>()?;
     let u16_at = |at: usize| header.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes);
     let u32_at = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
@@ -166,7 +169,7 @@ mod tests {
     fn what_is_cut_off_is_refused() {
         let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/screen.ivf")).unwrap();
         for end in [0, 31, 32, 40, bytes.len() - 1] {
-            assert_eq!(parse(&bytes[..end]), None, "{end}");
+            assert_eq!(frames(&bytes[..end]), None, "{end}");
         }
     }
 }

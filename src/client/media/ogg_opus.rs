@@ -2,7 +2,7 @@
 //! Speech in files: Opus packets (RFC 6716) in Ogg (RFC 7845). Packets are read and written as they are, never decoded.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufWriter, Cursor};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,8 +64,13 @@ fn duration(samples: u64) -> Duration {
 
 /// Reads the packets of a file.
 pub fn read(path: &Path) -> Result<Vec<Speech>, ClientError> {
+    parse(path, &std::fs::read(path).map_err(|error| fault(path)(&error))?)
+}
+
+/// Reads the packets in the bytes of a file; what is wrong is told with its name.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Speech>, ClientError> {
     let fault = fault(path);
-    let mut reader = PacketReader::new(BufReader::new(File::open(path).map_err(|error| fault(&error))?));
+    let mut reader = PacketReader::new(Cursor::new(bytes));
     let mut packets = Vec::new();
     let mut place = 0;
     while let Some(packet) = reader.read_packet().map_err(|error| fault(&error))? {
