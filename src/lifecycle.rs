@@ -8,7 +8,8 @@
 //! 4. hashing threads and certificates;
 //! 5. the relay, the router, then serving, then "ready" to the service manager;
 //! 6. every ten seconds: the anchor; every minute: certificates, idle files;
-//! 7. on SIGTERM or SIGINT: "stopping", the relay says goodbye, drain, anchor, close. A second signal ends at once.
+//! 7. on SIGTERM or SIGINT: what runs beside ends, "stopping", the relay says goodbye, drain, anchor, close. A second
+//!    signal ends at once.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -16,10 +17,12 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::app;
@@ -80,6 +83,16 @@ pub struct Ready {
     pub https: Vec<SocketAddr>,
     /// The admin socket.
     pub admin_socket: PathBuf,
+    /// Turns true when it is told to stop.
+    stop: watch::Receiver<bool>,
+}
+
+impl Ready {
+    /// Waits until the appliance is told to stop. It goes on serving until what runs beside it has ended.
+    pub async fn told_to_stop(&self) {
+        // Without its sender there is no appliance any more.
+        drop(self.stop.clone().wait_for(|stop| *stop).await);
+    }
 }
 
 /// What differs between an appliance for people and one for tests.
@@ -117,7 +130,8 @@ impl Options {
     }
 }
 
-/// Serves until a signal ends it. `on_ready` runs beside, as soon as requests are answered, and may end it too.
+/// Serves until a signal ends it. `on_ready` runs beside, as soon as requests are answered, and may end it too; when a
+/// signal comes it is waited for, so it has to look at [`Ready::told_to_stop`].
 pub fn run<F, R>(config: Config, options: Options, on_ready: R) -> Result<(), LifecycleError>
 where
     R: FnOnce(Ready) -> F,
@@ -168,8 +182,9 @@ where
         tracing::info!(https.addresses = ?https, version = env!("CARGO_PKG_VERSION"), "serving");
 
         let upkeep = tokio::spawn(upkeep(Arc::clone(&services)));
-        let ready = Ready { https, admin_socket: config.admin_socket.clone() };
-        let drained = serve_until_signal(signals, on_ready(ready), server, relay).await?;
+        let (tell, stop) = watch::channel(false);
+        let beside = on_ready(Ready { https, admin_socket: config.admin_socket.clone(), stop });
+        let drained = serve_until_signal(signals, tell, beside, server, relay).await?;
         upkeep.abort();
         services.store.write_anchor(&services.clock).await?;
         drop(std::fs::remove_file(&config.admin_socket));
@@ -209,23 +224,30 @@ impl Signals {
 
 async fn serve_until_signal(
     mut signals: Signals,
+    tell: watch::Sender<bool>,
     beside: impl Future<Output = ControlFlow<()>>,
     server: Server,
     relay: Relay,
 ) -> std::io::Result<Drained> {
-    let beside = async {
-        if beside.await.is_continue() {
-            std::future::pending::<()>().await;
+    let mut beside = pin!(beside);
+    let goes_on_beside = tokio::select! {
+        () = signals.next() => true,
+        flow = &mut beside => {
+            if flow.is_continue() {
+                signals.next().await;
+            }
+            false
         }
     };
-    tokio::select! {
-        () = signals.next() => {}
-        () = beside => {}
-    }
-    tracing::info!("stopping: requests under way are finished, new ones are refused");
-    notify(sd_notify::NotifyState::Stopping);
-    // The relay says goodbye while requests finish.
     let drain = async {
+        tell.send_replace(true);
+        if goes_on_beside {
+            // It ends either way.
+            let _ = beside.await;
+        }
+        tracing::info!("stopping: requests under way are finished, new ones are refused");
+        notify(sd_notify::NotifyState::Stopping);
+        // The relay says goodbye while requests finish.
         let relay = tokio::task::spawn_blocking(|| relay.stop());
         let drained = server.drain().await;
         // A relay that failed said so.
