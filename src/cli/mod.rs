@@ -66,7 +66,7 @@ impl Common {
 enum Command {
     /// Run the appliance
     Serve(Serve),
-    /// Run an appliance with a demo workspace, claimed by itself
+    /// Run an appliance with a demo workspace and people in a room
     Demo(demo::Demo),
     /// Take part in a meeting without a headset
     Client(Box<xr::Xr>),

@@ -28,9 +28,10 @@ impl Output {
     }
 }
 
-/// Prints text as it is.
+/// Prints text as it is, at once.
 pub fn print(text: &str) -> io::Result<()> {
-    ignore_closed_pipe(io::stdout().lock().write_all(text.as_bytes()))
+    let mut out = io::stdout().lock();
+    ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Who pipes into `head` has read enough.

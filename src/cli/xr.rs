@@ -34,12 +34,10 @@ use crate::wire::close::CloseCode;
 use crate::wire::control::schema::{self, Departure};
 use crate::wire::kid::Channel;
 
-const EXAMPLE: &str = "Example, beside a running `make run` (which prints workspace, user and password):
+const EXAMPLE: &str = "Example, beside a running `make run` (which prints it with the password):
 
-  curl -k https://localhost:8443/api/v1/trust/root.pem -o root.pem
-  echo PASSWORD > password
-  conclave client --server https://localhost:8443 --root root.pem --workspace demo --user ada \\
-      --password-file password --room lobby --pose generated --record heard --duration 10s";
+  CONCLAVE_PASSWORD=PASSWORD conclave client --server https://localhost:8443 --root conclave-demo/root.pem \\
+      --workspace demo --user ada --room lobby --pose generated --record heard --duration 10s";
 
 /// Take part in a meeting without a headset
 #[derive(Debug, Args)]

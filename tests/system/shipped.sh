@@ -47,6 +47,14 @@ check "no TLS 1.2"                          not tls -tls1_2
 check "no AES-128"                          not tls -tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256
 check "AES-256-GCM"                         tls -tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384
 check "clock door is not there"             not curl -sSf --unix-socket "$work/demo/admin.sock" -X POST http://a/test-hooks/clock
+meet() {
+    for _ in $(seq 600); do
+        "$binary" --admin-socket "$work/demo/admin.sock" meeting show -w demo lobby | grep -q '^There  *3$' && return
+        sleep 0.1
+    done
+    return 1
+}
+check "three people meet in the lobby"      meet
 check "the audit holds"                     "$binary" --admin-socket "$work/demo/admin.sock" audit verify -w demo
 
 kill -INT "$pid"

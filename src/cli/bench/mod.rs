@@ -51,7 +51,7 @@ mod speak;
 mod subject;
 mod tally;
 mod tls;
-mod usage;
+pub(super) mod usage;
 
 /// Before each window: paths find their size, tables their room.
 const WARM_UP: Duration = Duration::from_secs(2);
