@@ -34,13 +34,16 @@ bench: build
 
 test: setup-test test-unit test-slow test-system
 
-# Without root. What measures or drives a browser runs by itself in test-slow.
+# What measures, what looks whether others are harmed, and what drives a browser: by itself.
+ALONE := storm:: timing:: console:: xr::hostile:: xr::churn::
+
+# Without root.
 test-unit:
 	cargo test $(FEATURES) --lib --bins
-	cargo test $(FEATURES) --test it -- --skip storm:: --skip timing:: --skip console::
+	cargo test $(FEATURES) --test it -- $(addprefix --skip ,$(ALONE))
 
 test-slow:
-	cargo test $(FEATURES) --test it -- --test-threads=1 storm:: timing:: console::
+	cargo test $(FEATURES) --test it -- --test-threads=1 $(ALONE)
 
 # The binary as it is shipped, without the doors for the tests.
 test-system:

@@ -17,6 +17,8 @@ use conclave::wire::frame::{AudioLevel, Clear};
 use conclave::wire::kid::{Channel, Epoch, Kid, Participant};
 use conclave::wire::stream::{EVENT_MAX, StreamKind};
 
+use web_transport_quinn::{RecvStream, SendStream, Session};
+
 use crate::harness::Random;
 use crate::xr::hall::{Guest, Hall, becomes, settled};
 
@@ -333,18 +335,22 @@ fn who_does_not_read_is_closed_and_the_others_wait_for_nobody() {
     witnesses.quiet.store(true, Ordering::Relaxed);
 }
 
+/// Shows a ticket with a key at the relay.
+async fn knock(hall: &Hall, ticket: &str, key: [u8; 32]) -> (Session, SendStream, RecvStream) {
+    let session = hall.connect(Kind::Quic).await;
+    let (mut send, receive) = session.open_bi().await.unwrap();
+    let join = Join { version: 1, ticket: ticket.to_owned(), key: key.to_vec(), avatar: Vec::new() };
+    let first = [vec![StreamKind::Control.number()], message(Said::Join(join))].concat();
+    send.write_all(&first).await.unwrap();
+    (session, send, receive)
+}
+
 /// Somebody who joins, opens its event stream, and reads nothing at all.
-fn deaf(hall: &Hall, credential: &Credential) -> web_transport_quinn::Session {
+fn deaf(hall: &Hall, credential: &Credential) -> Session {
     let mut account = hall.account(credential);
     hall.runtime.block_on(async {
         let ticket = account.ticket("lobby").await.unwrap();
-        let session = hall.connect(Kind::Quic).await;
-        let (mut send, receive) = session.open_bi().await.unwrap();
-        let key = ticket.pair.public_key().to_vec();
-        let join = Join { version: 1, ticket: ticket.token.clone(), key, avatar: Vec::new() };
-        let first = [vec![StreamKind::Control.number()], message(Said::Join(join))].concat();
-        send.write_all(&first).await.unwrap();
-        let mut receive = receive;
+        let (session, send, mut receive) = knock(hall, &ticket.token, ticket.pair.public_key()).await;
         // It is in when it is told something.
         receive.read_chunk(1, true).await.unwrap().unwrap();
         let (mut events, unread) = session.open_bi().await.unwrap();
@@ -353,6 +359,27 @@ fn deaf(hall: &Hall, credential: &Credential) -> web_transport_quinn::Session {
         std::mem::forget((send, receive, events, unread));
         session
     })
+}
+
+#[test]
+fn a_ticket_joins_with_the_key_it_names_and_no_other() {
+    let hall = Hall::new(&[]);
+    let mut account = hall.account(&hall.credential("mallory", "user"));
+    let ends = hall.runtime.block_on(async {
+        let (one, other) = (account.ticket("lobby").await.unwrap(), account.ticket("lobby").await.unwrap());
+        let mut ends = Vec::new();
+        // With the key of another ticket; then with its own, which does not help a ticket that was shown before.
+        for (ticket, key) in [(&one, &other), (&one, &one)] {
+            let (session, _send, _receive) = knock(&hall, &ticket.token, key.pair.public_key()).await;
+            session.closed().await;
+            ends.push(carrier::ending(&session).to_string());
+        }
+        let (session, _send, mut receive) = knock(&hall, &other.token, other.pair.public_key()).await;
+        assert!(receive.read_chunk(1, true).await.unwrap().is_some());
+        drop(session);
+        ends
+    });
+    assert_eq!(ends, [CloseCode::KeyRefused.meaning(), CloseCode::TicketRefused.meaning()]);
 }
 
 #[test]
