@@ -80,11 +80,9 @@ async fn tick(State(app): State<App>, _local: LocalOperator) -> Result<StatusCod
 }
 
 /// Opens the tap of the relay.
-async fn open_tap(_local: LocalOperator, Json(request): Json<OpenTap>) -> StatusCode {
-    match probe::open_tap(&request.directory) {
-        Ok(()) => StatusCode::NO_CONTENT,
-        Err(_) => StatusCode::CONFLICT,
-    }
+async fn open_tap(_local: LocalOperator, Json(request): Json<OpenTap>) -> Result<StatusCode, Problem> {
+    probe::open_tap(&request.directory).map_err(|_| Problem::Internal)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn tasks(_local: LocalOperator) -> axum::Json<Tasks> {
