@@ -76,16 +76,25 @@ impl Watched {
     }
 }
 
-/// Whether these bytes are in a file, or in any below a directory. Another program looks: it reads a core of hundreds of
-/// megabytes in a moment, and knows nothing of ours.
-fn holds(text: &[u8], place: &Path) -> bool {
-    let escaped: String = text.iter().map(|byte| format!("\\x{byte:02x}")).collect();
-    let mut grep = Command::new("grep");
-    grep.env("LC_ALL", "C").args(["-r", "-a", "-q", "-P", &escaped]).arg(place);
-    match grep.status().unwrap().code() {
+/// Looks for bytes (in hexadecimal) in a file, or in any below a directory: ends with 0 when they are there, 3 when not.
+const LOOK: &str = "
+import mmap, os, sys
+what, place = bytes.fromhex(sys.argv[1]), sys.argv[2]
+paths = [os.path.join(below, name) for below, _, names in os.walk(place) for name in names]
+for path in filter(os.path.isfile, paths or [place]):
+    with open(path, 'rb') as file:
+        if os.path.getsize(path) and mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ).find(what) >= 0:
+            sys.exit(0)
+sys.exit(3)
+";
+
+/// Whether these bytes are in a file, or in any below a directory. Another program looks: it knows nothing of ours.
+fn holds(what: &[u8], place: &Path) -> bool {
+    let looked = Command::new("python3").args(["-c", LOOK, &hex::encode(what)]).arg(place).output().unwrap();
+    match looked.status.code() {
         Some(0) => true,
-        Some(1) => false,
-        other => panic!("grep: {other:?}"),
+        Some(3) => false,
+        _ => panic!("{looked:?}"),
     }
 }
 
