@@ -292,7 +292,8 @@ impl Watch {
                 }
                 Incoming::Roster(roster) => self.roster(&roster),
                 Incoming::Waiting => self.say("waiting in the lobby until somebody lets you in"),
-                Incoming::Lost => self.say("the connection was lost; coming back"),
+                Incoming::Lost(None) => self.say("the connection was lost; coming back"),
+                Incoming::Lost(Some(code)) => self.say(&format!("closed: {}; coming back", code.meaning())),
                 Incoming::Ended(error) => {
                     ended = error;
                     break;

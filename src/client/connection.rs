@@ -328,7 +328,11 @@ async fn obey(context: Context, mut stream: RecvStream, mut splitter: Splitter) 
             Told::Lobby(lobby) => Incoming::Lobby(lobby),
             Told::Outcome(outcome) => Incoming::Outcome(outcome),
             Told::Statistics(statistics) => Incoming::Statistics(statistics),
-            Told::Welcome(_) | Told::Waiting(_) | Told::Draining(_) | Told::Pong(_) => continue,
+            Told::Draining(draining) => {
+                context.seat.drains(draining.after_millis);
+                continue;
+            }
+            Told::Welcome(_) | Told::Waiting(_) | Told::Pong(_) => continue,
         };
         if context.incoming.send(incoming).await.is_err() {
             break;

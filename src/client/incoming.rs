@@ -4,6 +4,7 @@
 use crate::client::ClientError;
 use crate::values::id::MeetingId;
 use crate::values::time::Moment;
+use crate::wire::close::CloseCode;
 use crate::wire::control::schema;
 use crate::wire::frame::AudioLevel;
 use crate::wire::kid::{Epoch, Kid, Participant};
@@ -49,8 +50,8 @@ pub enum Incoming {
     Switched(Epoch),
     /// Somebody sent something.
     Frame(Received),
-    /// The carrier is gone; we are coming back.
-    Lost,
+    /// The carrier is gone, and why if the appliance said it; we are coming back.
+    Lost(Option<CloseCode>),
     /// It is over, and we do not come back. The last there is.
     Ended(ClientError),
 }

@@ -216,6 +216,9 @@ impl WayIn {
         let began = Instant::from_std(self.clock.instant());
         let mut resume = matches!(why, ClientError::Lost);
         let mut wait = WAIT.0;
+        if matches!(why, ClientError::Closed(CloseCode::Draining)) {
+            sleep(seat.back_after()).await;
+        }
         let mut last = why;
         while Instant::from_std(self.clock.instant()) - began < self.options.give_up {
             let in_time = Instant::from_std(self.clock.instant()) - began < RESUME_WITHIN;
@@ -281,13 +284,12 @@ async fn stay(
             ClientError::Closed(CloseCode::Internal) => ClientError::Lost,
             other => other,
         };
-        if let ClientError::Closed(code) = why
-            && !code.may_rejoin()
-        {
+        let code = if let ClientError::Closed(code) = why { Some(code) } else { None };
+        if code.is_some_and(|code| !code.may_rejoin()) {
             drop(way_in.incoming.send(Incoming::Ended(why)).await);
             return;
         }
-        drop(way_in.incoming.send(Incoming::Lost).await);
+        drop(way_in.incoming.send(Incoming::Lost(code)).await);
         let back = tokio::select! {
             back = way_in.come_back(&seat, why) => back,
             _ = leaving.wait_for(|leave| *leave) => Err(ClientError::Closed(CloseCode::Left)),

@@ -2,8 +2,9 @@
 //! What outlives a carrier: the keys of this member, its boxes, and what it needs to come back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -19,6 +20,9 @@ use crate::wire::control::{VERSION, schema};
 use crate::wire::frame::{Clear, Frame};
 use crate::wire::kid::{Channel, Epoch, Kid, Participant};
 use crate::wire::stream::SCREEN_FRAME_MAX;
+
+/// Nobody waits longer for an appliance that stops, whatever it says.
+const BACK_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// What this client counts. Voice gaps are counters that never came: lost on the way, or culled.
 #[derive(Debug, Default)]
@@ -96,6 +100,8 @@ pub(super) struct Seat {
     opener: Mutex<BoxOpener>,
     token: Mutex<Vec<u8>>,
     events_read: AtomicU64,
+    /// The appliance stops; milliseconds until it is to be asked again.
+    back_after: AtomicU32,
     /// The sealing epoch when somebody went last: groups of that one or before do not outlive the next switch.
     gone_in: Mutex<Option<Epoch>>,
 }
@@ -119,6 +125,7 @@ impl Seat {
             opener: Mutex::new(opener),
             token: Mutex::new(welcome.resume_token.clone()),
             events_read: AtomicU64::new(welcome.events),
+            back_after: AtomicU32::new(0),
             gone_in: Mutex::new(None),
             clock,
         })
@@ -173,6 +180,16 @@ impl Seat {
     pub fn switch(&self, epoch: Epoch, counters: &Counters) {
         counters.epochs.fetch_add(1, Ordering::Relaxed);
         lock(&self.keys).switch(epoch, self.clock.moment());
+    }
+
+    /// The appliance stops, and says when to come back.
+    pub fn drains(&self, after_millis: u32) {
+        self.back_after.store(after_millis, Ordering::Relaxed);
+    }
+
+    /// How long to wait for an appliance that stopped.
+    pub fn back_after(&self) -> Duration {
+        Duration::from_millis(u64::from(self.back_after.load(Ordering::Relaxed))).min(BACK_AFTER_MAX)
     }
 
     pub fn somebody_went(&self) {

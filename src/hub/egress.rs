@@ -45,6 +45,8 @@ pub trait Carrier: Send + Sync {
     fn screen(&self, group: u64, piece: ScreenPiece);
     /// Ends it.
     fn close(&self, code: CloseCode);
+    /// With what we ended it, if it was us.
+    fn closed(&self) -> Option<CloseCode>;
     /// Round trip time.
     fn rtt(&self) -> Duration;
 }

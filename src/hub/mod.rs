@@ -164,6 +164,11 @@ impl Hub {
         }
     }
 
+    /// Ends every carrier, with a place to come back to or without.
+    pub fn close_everybody(&self, code: CloseCode) {
+        self.live().into_iter().for_each(|meeting| meeting.act(|room, _, _| room.close_everybody(code)));
+    }
+
     fn end_sessions(&self, workspace: WorkspaceId, ended: impl Fn(AccountId, SessionId) -> bool) {
         self.tickets.void(|ticket| ended(ticket.account, ticket.session));
         for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {

@@ -2,17 +2,19 @@
 //! The control stream: reads what a participant says and does it, writes what it is told.
 
 use bytes::Bytes;
+use rand_core::CryptoRng;
 use tokio::sync::mpsc;
 use web_transport_quinn::{RecvStream, SendStream};
 
 use crate::core::keys::epoch::reason::Removal;
 use crate::core::room::interest::Interest;
 use crate::core::room::rate::{Bucket, Rate};
-use crate::core::room::{NotThere, Wish};
-use crate::hub::meeting::Meeting;
+use crate::core::room::{NotThere, Room, Wish};
+use crate::hub::meeting::{Meeting, Reach};
 use crate::platform::clock::Clock;
 use crate::platform::probe;
 use crate::relay::session::Seated;
+use crate::values::time::Moment;
 use crate::wire::close::CloseCode;
 use crate::wire::control::schema::client_message::Body;
 use crate::wire::control::schema::{Answer, Moderate, Outcome, Pong, moderate::Action, server_message};
@@ -113,7 +115,7 @@ fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
             let answer = moderate(meeting, participant, said)?;
             egress.tell(server_message::Body::Outcome(Outcome { request, answer: answer.into() }));
         }
-        Body::Leave(_) => leave(meeting, participant, Removal::Left),
+        Body::Leave(_) => meeting.act(|room, now, rng| leave(room, participant, Removal::Left, now, rng)),
         Body::Ping(_) => {}
         Body::Join(_) | Body::Resume(_) => return Err(CloseCode::Unexpected),
     }
@@ -121,12 +123,15 @@ fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
 }
 
 /// A participant goes.
-pub(super) fn leave(meeting: &Meeting, participant: Participant, removal: Removal) {
-    let remove = |room: &mut crate::core::room::Room<_>, now, rng: &mut _| {
-        room.remove(participant, removal, CloseCode::Left, now, rng)
-    };
+pub(super) fn leave(
+    room: &mut Room<Reach>,
+    participant: Participant,
+    removal: Removal,
+    now: Moment,
+    rng: &mut impl CryptoRng,
+) {
     // Who was removed a moment ago is gone as well.
-    let _: Result<(), NotThere> = meeting.act(remove);
+    let _: Result<(), NotThere> = room.remove(participant, removal, CloseCode::Left, now, rng);
 }
 
 fn moderate(meeting: &Meeting, from: Participant, said: Moderate) -> Result<Answer, CloseCode> {

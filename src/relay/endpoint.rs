@@ -26,12 +26,12 @@ const IDLE: Duration = Duration::from_secs(8);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long a handshake may take, HTTP/3 included.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Half-open handshakes from which on an address has to be proven first (a Retry, RFC 9000 §8.1.2).
-const HALF_OPEN_PROVEN: usize = 256;
-/// Half-open handshakes at most.
-const HALF_OPEN_MAX: usize = 1_024;
-/// Half-open handshakes of one address.
-const HALF_OPEN_OF_ADDRESS: usize = 32;
+/// Carriers that were not let in yet, from which on an address has to be proven first (a Retry, RFC 9000 §8.1.2).
+const KNOCKING_UNPROVEN: usize = 256;
+/// Carriers that were not let in yet, at most.
+const KNOCKING_MAX: usize = 1_024;
+/// Those of one address. Addresses that were not proven are counted apart: nobody shuts somebody else out.
+const KNOCKING_OF_ADDRESS: usize = 32;
 /// Streams a client may have open at once: control and events.
 const BIDIRECTIONAL: u32 = 4;
 /// Groups of screen frames a client may send at once, and what HTTP/3 needs.
@@ -40,6 +40,8 @@ const UNIDIRECTIONAL: u32 = 12;
 const STREAM_WINDOW: u32 = 2 << 20;
 /// Bytes a client may send ahead on all streams.
 const WINDOW: u32 = 8 << 20;
+/// Bytes that may wait in QUIC for one client on all streams: what a network of 100 ms and 80 Mbit/s has under way.
+const SEND_WINDOW: u64 = 1 << 20;
 /// Datagrams that arrived and were not read, in bytes: a tick of the largest rates.
 const DATAGRAMS_UNREAD_MAX: usize = 256 * 1_024;
 
@@ -50,7 +52,7 @@ pub(super) fn server_config(settings: &Settings) -> Result<ServerConfig, RelayEr
     let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"conclave-quic-token-1").extract(settings.secret.expose());
     let mut config = ServerConfig::new(Arc::new(crypto), Arc::new(token_key));
     config.transport_config(Arc::new(transport()?));
-    config.max_incoming(HALF_OPEN_MAX);
+    config.max_incoming(KNOCKING_MAX);
     Ok(config)
 }
 
@@ -63,6 +65,7 @@ fn transport() -> Result<TransportConfig, RelayError> {
         .max_concurrent_uni_streams(VarInt::from_u32(UNIDIRECTIONAL))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(WINDOW))
+        .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(Some(DATAGRAMS_UNREAD_MAX))
         .datagram_send_buffer_size(DATAGRAMS_WAITING_MAX);
     Ok(transport)
@@ -93,20 +96,27 @@ fn derived<const N: usize>(secret: &Key256, label: &[u8]) -> [u8; N] {
     bytes
 }
 
-/// Handshakes that are not done, in all and of each address.
+/// Carriers that were not let in yet, in all and of each address: their handshake or their ticket is not seen.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<HalfOpen>);
+pub(super) struct Gate(Mutex<Knocking>);
 
 #[derive(Debug, Default)]
-struct HalfOpen {
+struct Knocking {
     all: usize,
-    of_address: HashMap<IpAddr, usize>,
+    of_address: HashMap<Claimed, usize>,
 }
 
-/// A handshake that is counted as long as this lives.
-struct Counted {
-    gate: Arc<Gate>,
+/// An address, and whether it is proven to be whose it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Claimed {
     address: IpAddr,
+    is_proven: bool,
+}
+
+/// Somebody who is counted as long as this lives.
+pub(super) struct Counted {
+    gate: Arc<Gate>,
+    claimed: Claimed,
 }
 
 /// What becomes of somebody who knocks.
@@ -119,28 +129,27 @@ enum Knock {
 impl Gate {
     fn knock(self: &Arc<Self>, incoming: &Incoming) -> Knock {
         let address = incoming.remote_address().ip().to_canonical();
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = open.of_address.get(&address).copied().unwrap_or(0);
-        if open.all >= HALF_OPEN_MAX || of_address >= HALF_OPEN_OF_ADDRESS {
-            return Knock::GoAway;
+        let claimed = Claimed { address, is_proven: incoming.remote_address_validated() };
+        let mut knocking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = knocking.of_address.get(&claimed).copied().unwrap_or(0);
+        let most = if claimed.is_proven { KNOCKING_MAX } else { KNOCKING_UNPROVEN };
+        if knocking.all >= most || of_address >= KNOCKING_OF_ADDRESS {
+            return if claimed.is_proven { Knock::GoAway } else { Knock::ProveAddress };
         }
-        if open.all >= HALF_OPEN_PROVEN && !incoming.remote_address_validated() {
-            return Knock::ProveAddress;
-        }
-        open.all += 1;
-        *open.of_address.entry(address).or_default() += 1;
-        Knock::Enter(Counted { gate: Arc::clone(self), address })
+        knocking.all += 1;
+        *knocking.of_address.entry(claimed).or_default() += 1;
+        Knock::Enter(Counted { gate: Arc::clone(self), claimed })
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut open = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.all -= 1;
-        if let Some(count) = open.of_address.get_mut(&self.address) {
+        let mut knocking = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        knocking.all -= 1;
+        if let Some(count) = knocking.of_address.get_mut(&self.claimed) {
             *count -= 1;
             if *count == 0 {
-                open.of_address.remove(&self.address);
+                knocking.of_address.remove(&self.claimed);
             }
         }
     }
@@ -153,7 +162,7 @@ pub(super) async fn accept(endpoint: Endpoint, hub: Arc<Hub>, gate: Arc<Gate>) {
             Knock::Enter(counted) => {
                 tokio::spawn(enter(incoming, counted, Arc::clone(&hub)));
             }
-            // It was not proven, so it can be asked to.
+            // Nothing is kept of it until it comes again.
             Knock::ProveAddress => drop(incoming.retry()),
             Knock::GoAway => incoming.ignore(),
         }
@@ -162,8 +171,7 @@ pub(super) async fn accept(endpoint: Endpoint, hub: Arc<Hub>, gate: Arc<Gate>) {
 
 async fn enter(incoming: Incoming, counted: Counted, hub: Arc<Hub>) {
     let Ok(Some((session, kind))) = tokio::time::timeout(HANDSHAKE, handshake(incoming)).await else { return };
-    drop(counted);
-    session::run(session, kind, hub).await;
+    session::run(session, kind, hub, counted).await;
 }
 
 /// A carrier of either kind; `None` when it does not come about.

@@ -9,7 +9,7 @@
 //! | [`endpoint`] | sockets, QUIC configuration, who may knock how often |
 //! | [`session`] | one carrier from its first message to its end |
 //! | `control`, `events`, `screens` | its streams |
-//! | [`carrier`] | how a participant is reached over QUIC |
+//! | [`carrier`], `groups` | how a participant is reached over QUIC, and groups of screen frames on their way to it |
 //!
 //! Knows no file, no account and no key of a meeting.
 
@@ -23,16 +23,20 @@ use tokio::sync::watch;
 use crate::hub::{Hub, worker};
 use crate::platform::probe;
 use crate::values::secret::Key256;
+use crate::wire::close::CloseCode;
 
 pub mod carrier;
 mod control;
 pub mod endpoint;
 mod events;
+mod groups;
 mod screens;
 pub mod session;
 
-/// How long carriers have to say goodbye when the appliance stops.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long what was said before the end may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long carriers may take to end when the appliance stops.
+const GOODBYE: Duration = Duration::from_millis(1_700);
 
 /// The relay cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +102,11 @@ async fn serve(hub: Arc<Hub>, settings: Settings, server: quinn::ServerConfig, m
     }
     let ticks = tokio::spawn(worker::tick(Arc::clone(&hub)));
     let _ = stopping.wait_for(|stop| *stop).await;
-    // Whoever knocks now is refused; who is in hears when to come back.
+    // Whoever knocks now is refused; who is in hears when to come back, and what was on its way arrives.
     endpoints.iter().for_each(|endpoint| endpoint.set_server_config(None));
     hub.drain();
+    tokio::time::sleep(LAST_WORDS).await;
+    hub.close_everybody(CloseCode::Draining);
     let idle = async {
         for endpoint in &endpoints {
             endpoint.wait_idle().await;

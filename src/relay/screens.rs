@@ -18,6 +18,8 @@ use crate::wire::close::CloseCode;
 use crate::wire::kid::Participant;
 use crate::wire::stream::{SCREEN_LENGTH_LEN, StreamKind, screen_frame, screen_length};
 
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1_024;
 /// How long a group may take.
 const GROUP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -79,6 +81,8 @@ impl Drop for Outgoing {
 }
 
 async fn forward(seated: &Seated, from: Participant, stream: &mut RecvStream) -> Result<(), Fault> {
+    // Nothing is read of who may not share.
+    seated.meeting.act(|room, _, _| room.may_begin_group(from)).map_err(|_| Fault::Refused)?;
     let mut outgoing: Option<Outgoing> = None;
     let read = async {
         while let Some(bytes) = next_frame(stream).await? {
@@ -114,11 +118,14 @@ async fn next_frame(stream: &mut RecvStream) -> Result<Option<Bytes>, Fault> {
     stream.read_exact(rest).await.map_err(cut_off)?;
     let size = screen_length(&length).map_err(|error| Fault::Unreadable(error.into()))?;
     let size = size.ok_or(Fault::Unreadable(CloseCode::Malformed))?;
-    let mut bytes = BytesMut::with_capacity(SCREEN_LENGTH_LEN + size);
+    let whole = SCREEN_LENGTH_LEN + size;
+    // Memory is taken for what arrived, not for what is announced.
+    let mut bytes = BytesMut::with_capacity(whole.min(CHUNK));
     bytes.put_slice(&length);
-    bytes.resize(SCREEN_LENGTH_LEN + size, 0);
-    let frame = bytes.get_mut(SCREEN_LENGTH_LEN..).unwrap_or_default();
-    stream.read_exact(frame).await.map_err(cut_off)?;
+    while bytes.len() < whole {
+        let chunk = stream.read_chunk(CHUNK.min(whole - bytes.len()), true).await.map_err(|_| Fault::Refused)?;
+        bytes.put_slice(&chunk.ok_or(Fault::Unreadable(CloseCode::Malformed))?.bytes);
+    }
     probe::arrived(&bytes);
     Ok(Some(bytes.freeze()))
 }

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::ConnectionError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use web_transport_quinn::{RecvStream, SendStream, Session, SessionError, WebTransportError};
@@ -19,6 +18,7 @@ use crate::hub::egress::Egress;
 use crate::hub::meeting::Meeting;
 use crate::platform::probe;
 use crate::relay::carrier::{Kind, QuicCarrier};
+use crate::relay::endpoint::Counted;
 use crate::relay::{control, events, screens};
 use crate::wire::close::CloseCode;
 use crate::wire::control::schema::client_message::Body;
@@ -38,7 +38,7 @@ pub(super) struct Seated {
 impl Seated {
     /// Ends the carrier.
     pub fn close(&self, code: CloseCode) {
-        close(&self.session, code);
+        self.egress.carrier().close(code);
     }
 }
 
@@ -46,8 +46,8 @@ fn close(session: &Session, code: CloseCode) {
     session.close(code.number(), code.name().as_bytes());
 }
 
-/// Serves a carrier until it ends.
-pub async fn run(session: Session, kind: Kind, hub: Arc<Hub>) {
+/// Serves a carrier until it ends; it is one of those who knock until it is let in.
+pub(super) async fn run(session: Session, kind: Kind, hub: Arc<Hub>, knocking: Counted) {
     let first = timeout(FIRST_WITHIN, first_message(&session)).await.unwrap_or(Err(CloseCode::Late));
     let (first, send, reader) = match first {
         Ok(first) => first,
@@ -65,6 +65,7 @@ pub async fn run(session: Session, kind: Kind, hub: Arc<Hub>) {
             return close(&session, code);
         }
     };
+    drop(knocking);
     let seated = Seated { session: session.clone(), egress, meeting };
     tasks.spawn(control::read(seated.clone(), reader));
     tasks.spawn(read_datagrams(seated.clone()));
@@ -133,12 +134,12 @@ fn leave(seated: &Seated) {
             Some(Removal::Left)
         }
         // It sent or read what or how nobody may: there is nothing to come back to.
-        Some(SessionError::ConnectionError(ConnectionError::LocallyClosed)) => Some(Removal::Lost),
-        _ => None,
+        _ => egress.carrier().closed().map(|_| Removal::Lost),
     };
-    match (egress.participant(), goes) {
-        (Some(participant), Some(removal)) => control::leave(meeting, participant, removal),
-        (Some(participant), None) => meeting.act(|room, now, _| room.carrier_lost(participant, egress, now)),
-        (None, _) => meeting.act(|room, _, _| room.stop_waiting(egress)),
-    }
+    // Whether it has a number is asked while nobody else can give it one.
+    meeting.act(|room, now, rng| match (egress.participant(), goes) {
+        (Some(participant), Some(removal)) => control::leave(room, participant, removal, now, rng),
+        (Some(participant), None) => room.carrier_lost(participant, egress, now),
+        (None, _) => room.stop_waiting(egress),
+    });
 }

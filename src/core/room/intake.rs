@@ -116,6 +116,14 @@ impl<H: Clone + PartialEq> Room<H> {
         }
     }
 
+    /// Whether a member may share its screen, before anything is read of it.
+    pub fn may_begin_group(&mut self, from: Participant) -> Result<(), Refusal> {
+        let place = self.places.get(&from).copied().ok_or(Refusal::NotAMember)?;
+        let Some(Some(member)) = self.members.get_mut(place) else { return Err(Refusal::NotAMember) };
+        let may = member.may_send(Channel::Screen, &self.policy);
+        may.inspect_err(|refusal| member.counted.refusals.count(*refusal))
+    }
+
     /// A member begins a group of screen frames with this one.
     pub fn begin_group(&mut self, from: Participant, first: &Frame<'_>, now: Moment) -> Result<Group<H>, Refusal> {
         let epoch = first.kid().epoch;

@@ -278,6 +278,13 @@ impl<H: Clone + PartialEq> Room<H> {
         self.outputs.extend(waiting);
     }
 
+    /// Ends the carriers of all who are there or wait. Nobody is removed by it.
+    pub fn close_everybody(&mut self, code: CloseCode) {
+        let here = self.members.iter().flatten().filter_map(Member::handle);
+        let all = here.chain(self.waiting.iter().map(|waiter| &waiter.handle));
+        self.outputs.extend(all.map(|handle| Output::Close(handle.clone(), code)));
+    }
+
     /// Says something to all who are there but one.
     fn tell_all(&mut self, but: Option<Participant>, message: &server_message::Body) {
         for member in self.members.iter().flatten().filter(|member| Some(member.number) != but) {

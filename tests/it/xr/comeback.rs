@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use conclave::client::ClientError;
 use conclave::client::carrier::Kind;
 use conclave::client::incoming::Entry;
+use conclave::wire::close::CloseCode;
 use conclave::wire::frame::AudioLevel;
 use conclave::wire::kid::Channel;
 
@@ -79,6 +80,9 @@ fn an_appliance_that_starts_again_finds_everybody_joined_again() {
             becomes("everybody is back", || guest.heard(|heard| heard.entries.len() == round + 1));
             let entry = guest.heard(|heard| heard.entries.last().unwrap().0);
             assert_eq!(entry, Entry::Again, "{} after round {round}", guest.name);
+            // Who is told that it stops comes back when it was told to; who is not finds out.
+            let said = (!kill).then_some(CloseCode::Draining);
+            guest.heard(|heard| assert_eq!(heard.lost.last(), Some(&said), "{}", guest.name));
         }
         let word = format!("after {round}");
         is_heard(&ada, &bob, word.as_bytes());

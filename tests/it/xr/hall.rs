@@ -44,6 +44,8 @@ pub struct Heard {
     pub policy: schema::Policy,
     pub outcomes: BTreeMap<u32, i32>,
     pub epochs: Vec<Epoch>,
+    /// Why its carriers ended, as far as the appliance said it.
+    pub lost: Vec<Option<CloseCode>>,
     pub ended: Option<ClientError>,
 }
 
@@ -201,7 +203,8 @@ async fn listen(mut incoming: mpsc::Receiver<Incoming>, heard: Arc<Mutex<Heard>>
             }
             Incoming::Switched(epoch) => heard.epochs.push(epoch),
             Incoming::Ended(why) => heard.ended = Some(why),
-            Incoming::Waiting | Incoming::Lobby(_) | Incoming::Statistics(_) | Incoming::Lost => {}
+            Incoming::Waiting | Incoming::Lobby(_) | Incoming::Statistics(_) => {}
+            Incoming::Lost(why) => heard.lost.push(why),
         }
     }
 }
