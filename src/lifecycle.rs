@@ -22,19 +22,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::app;
 use crate::config::Config;
-use crate::hub::Hub;
 use crate::hub::admission::CheckTicket;
+use crate::hub::{Hub, Recording};
 use crate::platform::clock::Clock;
 use crate::platform::https::{self, Drained, LocalListener, Server};
 use crate::platform::password::{Cost, Hasher, PasswordError};
 use crate::platform::store::Store;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
+use crate::platform::store::workspace::Write;
 use crate::platform::trust::{Trust, TrustError};
 use crate::platform::{probe, sys, telemetry, token};
 use crate::relay::{self, Relay, RelayError};
@@ -168,7 +169,7 @@ where
             https: https.clone(),
             own_uid: sys::own_uid(),
         };
-        let hub = Hub::start(clock.clone(), ticket_check(&store));
+        let (hub, recordings) = Hub::start(clock.clone(), ticket_check(&store));
         let settings = relay::Settings { sockets: udp, tls: trust.quic()?, secret: store.relay_secret()? };
         let relay = Relay::start(Arc::clone(&hub), settings)?;
         let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
@@ -182,6 +183,7 @@ where
         tracing::info!(https.addresses = ?https, version = env!("CARGO_PKG_VERSION"), "serving");
 
         let upkeep = tokio::spawn(upkeep(Arc::clone(&services)));
+        tokio::spawn(record(Arc::clone(&services), recordings));
         let (tell, stop) = watch::channel(false);
         let beside = on_ready(Ready { https, admin_socket: config.admin_socket.clone(), stop });
         let drained = serve_until_signal(signals, tell, beside, server, relay).await?;
@@ -201,6 +203,22 @@ fn ticket_check(store: &Store) -> CheckTicket {
         let (claims, signed_by) = token::verify_ticket(&keyring, ticket).ok()?;
         claims.check(&issuer, signed_by, now).ok().map(|()| claims)
     })
+}
+
+/// Puts on record what is done in meetings, and has it done then.
+async fn record(services: Arc<Services>, mut recordings: mpsc::Receiver<Recording>) {
+    while let Some(Recording { workspace, event, then }) = recordings.recv().await {
+        let now = services.clock.now();
+        let write = move |write: &Write<'_>| {
+            write.audit(&event, now)?;
+            write.after_commit(then);
+            Ok(())
+        };
+        let recorded = async { services.store.workspace(workspace).await?.write(write).await };
+        if let Err(error) = recorded.await {
+            tracing::error!(workspace.id = %workspace, error = %error, "a moderator's wish cannot be recorded and is not done");
+        }
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -27,7 +27,7 @@ use crate::core::auth::permission::{Permission, Role};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
 use crate::platform::store::sessions;
-use crate::platform::store::workspace::{Workspace, Write};
+use crate::platform::store::workspace::Write;
 use crate::values::id::{AccountId, SessionId};
 use crate::values::name::UserName;
 
@@ -213,6 +213,7 @@ async fn update(
 ) -> Result<axum::Json<AccountView>, Problem> {
     let own_role = admin.require(Permission::AccountManage)?;
     let now = app.clock.now();
+    let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let before = match managed(write, account, own_role)? {
@@ -240,31 +241,24 @@ async fn update(
         let voice = if after.voice_off { "voice off" } else { "voice on" };
         event.detail = format!("role {}, {}, {voice}", after.role.as_str(), after.status.as_str());
         write.audit(&event, now)?;
-        Ok(Ok((before, after)))
+        let (voice_off, ended, demoted) =
+            (after.voice_off, after.status == AccountStatus::Disabled, after.role < before.role);
+        write.after_commit(move || {
+            // What a ticket granted was granted to the role: with a lower one, or none, its holders join anew or not.
+            if ended {
+                hub.end_account(workspace, account, None);
+            } else if demoted {
+                hub.demote_account(workspace, account);
+            }
+            if voice_off != before.voice_off {
+                hub.set_account_voice(workspace, account, voice_off);
+            }
+        });
+        Ok(Ok(after))
     };
-    let (before, after) = admin.workspace.write(write).await??;
-    // What a ticket granted was granted to the role: with a lower one, or none, its holders join anew or not at all.
-    if after.status == AccountStatus::Disabled || after.role < before.role {
-        app.hub.end_account(admin.workspace.id(), account, None);
-    }
-    if after.voice_off != before.voice_off {
-        tell_voice(&app, &admin.workspace, account).await?;
-    }
+    let after = admin.workspace.write(write).await??;
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
     Ok(axum::Json(views::account(&after, &workspace)))
-}
-
-/// Tells the live meetings what is stored of an account's voice. On the writer, so that of two changes the last one
-/// that was stored is the last one told.
-async fn tell_voice(app: &App, workspace: &Arc<Workspace>, account: AccountId) -> Result<(), Problem> {
-    let (hub, id) = (Arc::clone(&app.hub), workspace.id());
-    let tell = move |write: &Write<'_>| {
-        if let Some(account) = accounts::find(write.sql(), account)? {
-            hub.set_account_voice(id, account.id, account.voice_off);
-        }
-        Ok(())
-    };
-    Ok(workspace.write(tell).await?)
 }
 
 /// Set the password of an account. Ends its sessions.
@@ -297,6 +291,7 @@ async fn reset_password(
     let given = Given::from_request(&app, request.sealed.as_ref(), request.password, local, addressed, &hints)?;
     let hash = app.hasher.hash(given.password().clone()).await?;
     let now = app.clock.now();
+    let (id, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("account.password", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         if let Err(problem) = managed(write, account, own_role)? {
@@ -305,10 +300,10 @@ async fn reset_password(
         accounts::set_password(write, account, &hash, now)?;
         let ended = sessions::delete_of_account(write, account, None)?;
         write.audit(&event, now)?;
+        write.after_commit(move || hub.end_account(id, account, None));
         Ok(Ok(ended))
     };
     let sessions_ended = admin.workspace.write(write).await??;
-    app.hub.end_account(admin.workspace.id(), account, None);
     Ok(axum::Json(PasswordSet { initial_password: given.to_tell(), sessions_ended }))
 }
 
@@ -346,16 +341,17 @@ async fn end_sessions(
 ) -> Result<StatusCode, Problem> {
     let own_role = admin.require(Permission::AccountManage)?;
     let now = app.clock.now();
+    let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("session.delete_all", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         if let Err(problem) = managed(write, account, own_role)? {
             return Ok(Err(problem));
         }
         sessions::delete_of_account(write, account, None)?;
+        write.after_commit(move || hub.end_account(workspace, account, None));
         write.audit(&event, now).map(Ok)
     };
     admin.workspace.write(write).await??;
-    app.hub.end_account(admin.workspace.id(), account, None);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -380,6 +376,7 @@ async fn end_session(
 ) -> Result<StatusCode, Problem> {
     let own_role = admin.require(Permission::AccountManage)?;
     let now = app.clock.now();
+    let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         if let Err(problem) = managed(write, account, own_role)? {
@@ -390,9 +387,9 @@ async fn end_session(
             return Ok(Err(Problem::NotFound));
         }
         sessions::delete(write, session)?;
+        write.after_commit(move || hub.end_session(workspace, session));
         write.audit(&event, now).map(Ok)
     };
     admin.workspace.write(write).await??;
-    app.hub.end_session(admin.workspace.id(), session);
     Ok(StatusCode::NO_CONTENT)
 }

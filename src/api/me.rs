@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What a signed-in person does about themselves: account, devices, password.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
@@ -73,6 +75,7 @@ async fn end_session(
     Path(SessionPath { session }): Path<SessionPath>,
 ) -> Result<StatusCode, Problem> {
     let (account, now) = (member.account.id, app.clock.now());
+    let (workspace, hub) = (member.workspace.id(), Arc::clone(&app.hub));
     let event = member.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let own = sessions::find_live(write.sql(), session, now)?.is_some_and(|found| found.account == account);
@@ -81,12 +84,12 @@ async fn end_session(
         }
         sessions::delete(write, session)?;
         write.audit(&event, now)?;
+        write.after_commit(move || hub.end_session(workspace, session));
         Ok(true)
     };
     if !member.workspace.write(write).await? {
         return Err(Problem::NotFound);
     }
-    app.hub.end_session(member.workspace.id(), session);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -111,7 +114,7 @@ async fn change_password(
 ) -> Result<StatusCode, Problem> {
     let addressed = credential::authority(&headers, &uri);
     let change: PasswordChange = credential::open(&app, &request.sealed, addressed)?;
-    let (account, keys) = (member.account.id, std::sync::Arc::clone(member.workspace.keys()));
+    let (account, keys) = (member.account.id, Arc::clone(member.workspace.keys()));
     let stored = member.workspace.read(move |database| accounts::credential_of(database, &keys, account)).await?;
     let (stored, mark) = stored.ok_or(Problem::Unauthenticated)?;
 
@@ -131,6 +134,7 @@ async fn change_password(
     password::check_strength(&change.new_password, &hints)?;
     let hash = app.hasher.hash(change.new_password).await?;
     let (keep, event) = (member.session.id, event(Outcome::Allowed));
+    let (workspace, hub) = (member.workspace.id(), Arc::clone(&app.hub));
     let write = move |write: &Write<'_>| {
         // An admin may have set another one while the hashes were computed.
         if !accounts::still_has(write.sql(), account, &mark)? {
@@ -139,11 +143,11 @@ async fn change_password(
         accounts::set_password(write, account, &hash, now)?;
         sessions::delete_of_account(write, account, Some(keep))?;
         write.audit(&event, now)?;
+        write.after_commit(move || hub.end_account(workspace, account, Some(keep)));
         Ok(true)
     };
     if !member.workspace.write(write).await? {
         return Err(Problem::CurrentPasswordWrong);
     }
-    app.hub.end_account(member.workspace.id(), account, Some(keep));
     Ok(StatusCode::NO_CONTENT)
 }

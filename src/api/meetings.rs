@@ -5,10 +5,12 @@
 //! absent one, and an account that the caller does not see stays unnamed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,13 +23,12 @@ use crate::api::types::meetings::{LedgerView, MeetingList, MeetingView};
 use crate::api::views::meetings as views;
 use crate::core::audit::Outcome;
 use crate::core::auth::permission::Permission;
-use crate::core::room::{NotThere, Wish};
-use crate::hub::Hub;
+use crate::core::room::Wish;
 use crate::hub::facts::MeetingFacts;
 use crate::platform::store::accounts::{self, Account};
 use crate::platform::store::rooms;
 use crate::platform::store::workspace::Write;
-use crate::values::id::{AccountId, MeetingId, RoomId, WorkspaceId};
+use crate::values::id::{AccountId, MeetingId, RoomId};
 use crate::wire::kid::Participant;
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
@@ -126,7 +127,7 @@ async fn end(
     admin: Administration,
     Path(MeetingPath { meeting }): Path<MeetingPath>,
 ) -> Result<StatusCode, Problem> {
-    act(&app, &admin, meeting, Deed { action: "meeting.end", on: On::Meeting }, Hub::end).await
+    moderate(&app, &admin, meeting, Wish::End).await
 }
 
 /// Switch off the voices of all who are there.
@@ -139,8 +140,7 @@ async fn mute_all(
     admin: Administration,
     Path(MeetingPath { meeting }): Path<MeetingPath>,
 ) -> Result<StatusCode, Problem> {
-    let deed = Deed { action: "meeting.mute_all", on: On::Meeting };
-    moderate(&app, &admin, meeting, deed, Wish::MuteAll { but: None }).await
+    moderate(&app, &admin, meeting, Wish::MuteAll { but: None }).await
 }
 
 /// Remove a participant. It may come back with another ticket, unless the meeting is locked.
@@ -154,8 +154,7 @@ async fn kick(
     Path(ParticipantPath { meeting, number }): Path<ParticipantPath>,
 ) -> Result<StatusCode, Problem> {
     let who = Participant(number);
-    let deed = Deed { action: "meeting.kick", on: On::Participant(who) };
-    moderate(&app, &admin, meeting, deed, Wish::Kick(who)).await
+    moderate(&app, &admin, meeting, Wish::Kick(who)).await
 }
 
 /// Switch off the voice of a participant.
@@ -169,8 +168,7 @@ async fn mute(
     Path(ParticipantPath { meeting, number }): Path<ParticipantPath>,
 ) -> Result<StatusCode, Problem> {
     let who = Participant(number);
-    let deed = Deed { action: "meeting.mute", on: On::Participant(who) };
-    moderate(&app, &admin, meeting, deed, Wish::Mute(who)).await
+    moderate(&app, &admin, meeting, Wish::Mute(who)).await
 }
 
 /// Switch on the voice of a participant again.
@@ -184,8 +182,7 @@ async fn unmute(
     Path(ParticipantPath { meeting, number }): Path<ParticipantPath>,
 ) -> Result<StatusCode, Problem> {
     let who = Participant(number);
-    let deed = Deed { action: "meeting.unmute", on: On::Participant(who) };
-    moderate(&app, &admin, meeting, deed, Wish::Unmute(who)).await
+    moderate(&app, &admin, meeting, Wish::Unmute(who)).await
 }
 
 /// Lock a meeting: nobody but moderators may enter.
@@ -198,7 +195,7 @@ async fn lock(
     admin: Administration,
     Path(MeetingPath { meeting }): Path<MeetingPath>,
 ) -> Result<StatusCode, Problem> {
-    moderate(&app, &admin, meeting, Deed { action: "meeting.lock", on: On::Meeting }, Wish::Lock(true)).await
+    moderate(&app, &admin, meeting, Wish::Lock(true)).await
 }
 
 /// Unlock a meeting.
@@ -211,7 +208,7 @@ async fn unlock(
     admin: Administration,
     Path(MeetingPath { meeting }): Path<MeetingPath>,
 ) -> Result<StatusCode, Problem> {
-    moderate(&app, &admin, meeting, Deed { action: "meeting.unlock", on: On::Meeting }, Wish::Lock(false)).await
+    moderate(&app, &admin, meeting, Wish::Lock(false)).await
 }
 
 /// Let somebody in who waits in the lobby.
@@ -224,8 +221,7 @@ async fn admit(
     admin: Administration,
     Path(WaiterPath { meeting, number }): Path<WaiterPath>,
 ) -> Result<StatusCode, Problem> {
-    let deed = Deed { action: "meeting.admit", on: On::Waiter(number) };
-    moderate(&app, &admin, meeting, deed, Wish::Admit(number)).await
+    moderate(&app, &admin, meeting, Wish::Admit(number)).await
 }
 
 /// Send somebody away who waits in the lobby.
@@ -238,8 +234,7 @@ async fn turn_away(
     admin: Administration,
     Path(WaiterPath { meeting, number }): Path<WaiterPath>,
 ) -> Result<StatusCode, Problem> {
-    let deed = Deed { action: "meeting.turn_away", on: On::Waiter(number) };
-    moderate(&app, &admin, meeting, deed, Wish::TurnAway(number)).await
+    moderate(&app, &admin, meeting, Wish::TurnAway(number)).await
 }
 
 /// Change the keys of a meeting.
@@ -252,7 +247,7 @@ async fn rotate(
     admin: Administration,
     Path(MeetingPath { meeting }): Path<MeetingPath>,
 ) -> Result<StatusCode, Problem> {
-    moderate(&app, &admin, meeting, Deed { action: "meeting.rotate", on: On::Meeting }, Wish::Rotate).await
+    moderate(&app, &admin, meeting, Wish::Rotate).await
 }
 
 /// The meeting, when it is live in a room that exists for the caller.
@@ -265,65 +260,24 @@ async fn visible(app: &Services, admin: &Administration, meeting: MeetingId) -> 
     Ok(facts)
 }
 
-/// What is done, as the audit says.
-struct Deed {
-    action: &'static str,
-    on: On,
-}
-
-/// To whom.
-#[derive(Clone, Copy)]
-enum On {
-    Meeting,
-    Participant(Participant),
-    Waiter(u32),
-}
-
-impl On {
-    /// Its target and the account behind it, when it is there.
-    fn find(self, facts: &MeetingFacts) -> Option<(String, Option<AccountId>)> {
-        let meeting = format!("meeting:{}", facts.id);
-        match self {
-            Self::Meeting => Some((meeting, None)),
-            Self::Participant(number) => {
-                let found = facts.participants.iter().find(|participant| participant.number == number)?;
-                Some((format!("{meeting}/participant:{number}"), Some(found.account)))
-            }
-            Self::Waiter(number) => {
-                let found = facts.waiting.iter().find(|waiter| waiter.number == number)?;
-                Some((format!("{meeting}/lobby:{number}"), Some(found.account)))
-            }
-        }
-    }
-}
-
-async fn moderate(
-    app: &Services,
-    admin: &Administration,
-    meeting: MeetingId,
-    deed: Deed,
-    wish: Wish,
-) -> Result<StatusCode, Problem> {
-    act(app, admin, meeting, deed, |hub, workspace, meeting| hub.moderate(workspace, meeting, wish)).await
-}
-
-async fn act(
-    app: &Services,
-    admin: &Administration,
-    meeting: MeetingId,
-    deed: Deed,
-    run: impl FnOnce(&Hub, WorkspaceId, MeetingId) -> Result<(), NotThere>,
-) -> Result<StatusCode, Problem> {
+/// Does what a moderator wants, once it is on record.
+async fn moderate(app: &App, admin: &Administration, meeting: MeetingId, wish: Wish) -> Result<StatusCode, Problem> {
     admin.require(Permission::RoomModerate)?;
     let facts = visible(app, admin, meeting).await?;
-    let (target, account) = deed.on.find(&facts).ok_or(Problem::NotFound)?;
-    let mut event = admin.caller.event(deed.action, target, Outcome::Allowed);
-    event.detail = match account {
-        Some(account) => format!("account {account}, room {}", facts.room_name),
-        None => format!("room {}", facts.room_name),
+    let deed = facts.deed(wish).ok_or(Problem::NotFound)?;
+    let mut event = admin.caller.event(deed.action, deed.target, Outcome::Allowed);
+    event.detail = deed.detail;
+    let (now, workspace, hub) = (app.clock.now(), admin.workspace.id(), Arc::clone(&app.hub));
+    let (done, what) = oneshot::channel();
+    let write = move |write: &Write<'_>| {
+        write.audit(&event, now)?;
+        write.after_commit(move || {
+            // Nobody waits any more when the request was cancelled.
+            let _ = done.send(hub.moderate(workspace, meeting, wish));
+        });
+        Ok(())
     };
-    let now = app.clock.now();
-    admin.workspace.write(move |write: &Write<'_>| write.audit(&event, now)).await?;
-    run(&app.hub, admin.workspace.id(), meeting)?;
+    admin.workspace.write(write).await?;
+    what.await.map_err(|_| Problem::Internal)??;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -25,7 +25,7 @@ use crate::core::room::policy::{CAPACITY_MAX, RoomPolicy};
 use crate::hub::facts::MeetingFacts;
 use crate::platform::entropy;
 use crate::platform::store::rooms::{self, Room};
-use crate::platform::store::workspace::{Workspace, Write};
+use crate::platform::store::workspace::Write;
 use crate::values::id::{RoomId, WorkspaceId};
 use crate::values::name::RoomName;
 
@@ -132,6 +132,7 @@ async fn update(
 ) -> Result<axum::Json<RoomView>, Problem> {
     let role = admin.require(Permission::RoomCreate)?;
     let now = app.clock.now();
+    let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event("room.update", target(room), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let Some(before) = rooms::find(write.sql(), room)?.filter(|room| may_enter(room, role)) else {
@@ -147,24 +148,11 @@ async fn update(
         }
         event.detail = told(&after);
         write.audit(&event, now)?;
+        write.after_commit(move || hub.apply_policy(workspace, room, after.policy));
         Ok(Ok(after))
     };
     let after = admin.workspace.write(write).await??;
-    tell_policy(&app, &admin.workspace, after.id).await?;
     Ok(axum::Json(view_now(&app, admin.workspace.id(), &after)))
-}
-
-/// Tells a live meeting what is stored of its room. On the writer, so that of two changes the last one that was stored
-/// is the last one told.
-async fn tell_policy(app: &App, workspace: &Arc<Workspace>, room: RoomId) -> Result<(), Problem> {
-    let (hub, id) = (Arc::clone(&app.hub), workspace.id());
-    let tell = move |write: &Write<'_>| {
-        if let Some(room) = rooms::find(write.sql(), room)? {
-            hub.apply_policy(id, room.id, room.policy);
-        }
-        Ok(())
-    };
-    Ok(workspace.write(tell).await?)
 }
 
 /// Delete a room. Its meeting ends.
@@ -179,6 +167,7 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     let role = admin.require(Permission::RoomCreate)?;
     let now = app.clock.now();
+    let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event("room.delete", target(room), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let Some(found) = rooms::find(write.sql(), room)?.filter(|room| may_enter(room, role)) else {
@@ -186,10 +175,10 @@ async fn delete(
         };
         rooms::delete(write, room)?;
         event.detail = found.name.to_string();
+        write.after_commit(move || hub.close_room(workspace, room));
         write.audit(&event, now).map(Ok)
     };
     admin.workspace.write(write).await??;
-    app.hub.close_room(admin.workspace.id(), room);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Sessions that go on: refresh, sign-out, and handing out a pair of tokens.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -81,11 +83,15 @@ async fn refresh(
     let next = keys.newest_field().and_then(|(_, key)| presented.successor(key)).ok_or(Problem::Internal)?;
     let workspace = app.store.workspace(workspace).await?;
     let now = app.clock.now();
-    let token = next.clone();
+    let (token, id, hub) = (next.clone(), workspace.id(), Arc::clone(&app.hub));
     let write = move |write: &Write<'_>| {
+        let ended = |session| {
+            write.after_commit(move || hub.end_session(id, session));
+            Ok(Err(()))
+        };
         let (decision, session) = sessions::refresh(write, &presented, &token, carrier.into(), now)?;
-        let Some(session) = session else { return Ok(Err(None)) };
-        let Some(account) = accounts::find(write.sql(), session.account)? else { return Ok(Err(None)) };
+        let Some(session) = session else { return Ok(Err(())) };
+        let Some(account) = accounts::find(write.sql(), session.account)? else { return Ok(Err(())) };
         match decision {
             RefreshDecision::Rotate | RefreshDecision::Repeat if account.status == AccountStatus::Active => {
                 Ok(Ok((session, account)))
@@ -98,18 +104,13 @@ async fn refresh(
                 );
                 "a used refresh token was presented again; the session was ended".clone_into(&mut event.detail);
                 write.audit(&event, now)?;
-                Ok(Err(Some(session.id)))
+                ended(session.id)
             }
-            RefreshDecision::Expired => Ok(Err(Some(session.id))),
-            _ => Ok(Err(None)),
+            RefreshDecision::Expired => ended(session.id),
+            _ => Ok(Err(())),
         }
     };
-    let (session, account) = workspace.write(write).await?.map_err(|ended| {
-        if let Some(session) = ended {
-            app.hub.end_session(workspace.id(), session);
-        }
-        Problem::SessionEnded
-    })?;
+    let (session, account) = workspace.write(write).await?.map_err(|()| Problem::SessionEnded)?;
     grant(&app, &workspace, Begun { session, account, token: next }, carrier, StatusCode::OK).await
 }
 
@@ -120,13 +121,14 @@ async fn refresh(
 ), security(("bearer" = [])))]
 async fn sign_out(State(app): State<App>, member: Member) -> Result<Response, Problem> {
     let (session, now) = (member.session.id, app.clock.now());
+    let (workspace, hub) = (member.workspace.id(), Arc::clone(&app.hub));
     let event = member.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         sessions::delete(write, session)?;
+        write.after_commit(move || hub.end_session(workspace, session));
         write.audit(&event, now)
     };
     member.workspace.write(write).await?;
-    app.hub.end_session(member.workspace.id(), session);
     let cleared = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cleared)]).into_response())
 }

@@ -231,6 +231,7 @@ async fn begin_session(
     let session = Session { id: SessionId::random(rng), account, device_name, created_at: now, last_seen_at: now };
     let first = RefreshToken::first(session.id, rng);
     let caller = Caller::account(account, workspace.id(), peer);
+    let (id, hub) = (workspace.id(), Arc::clone(&app.hub));
     let event = caller.event("session.create", format!("session:{}", session.id), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         // It may have been switched off, or given another password, while the hash was computed.
@@ -243,11 +244,8 @@ async fn begin_session(
             accounts::set_password(write, account.id, &hash, now)?;
         }
         write.audit(&event, now)?;
-        Ok(Some((Begun { session, account, token: first }, gone)))
+        write.after_commit(move || gone.into_iter().for_each(|session| hub.end_session(id, session)));
+        Ok(Some(Begun { session, account, token: first }))
     };
-    let (begun, gone) = workspace.write(write).await?.ok_or(Problem::SignInRefused)?;
-    for session in gone {
-        app.hub.end_session(workspace.id(), session);
-    }
-    Ok(begun)
+    workspace.write(write).await?.ok_or(Problem::SignInRefused)
 }

@@ -69,7 +69,8 @@ fn join(hub: &Arc<Hub>, join: Join, egress: Arc<Egress>) -> Result<Arc<Meeting>,
     if KeyThumbprint::of(&join.key) != claims.jkt {
         return Err(CloseCode::KeyRefused);
     }
-    let expected = hub.tickets().redeem(claims.jti, now).ok_or(CloseCode::TicketRefused)?;
+    let _only_one_comes = hub.door();
+    let expected = hub.tickets().redeem(claims.sid, claims.jti, now).ok_or(CloseCode::TicketRefused)?;
     let place = Place { workspace: claims.wid, room: claims.room, name: expected.room_name };
     let meeting = hub.meeting_in(place, expected.policy);
     let sealer = BoxSealer::begin(meeting.id(), &join.key, &expected.psk, claims.sid, &mut entropy::system());

@@ -194,6 +194,8 @@ impl Meeting {
         room.handle_timeout(self.clock.moment(), &mut entropy::system());
         self.hand_on(&mut room);
         let outputs = std::iter::from_fn(|| room.poll_keys()).collect();
+        // Who went leaves its seat behind.
+        self.seats().retain(|number, _| room.has(*number));
         (outputs, room.poll_timeout(), room.is_empty())
     }
 
@@ -211,8 +213,6 @@ impl Meeting {
     fn welcome(&self, egress: &Egress, arrival: Arrival, room: &Room<Reach>) {
         let Arrival { participant, before, roster, policy, events } = arrival;
         let mut seats = self.seats();
-        // Who goes leaves its seat behind; this is the time to clear up.
-        seats.retain(|number, _| Some(*number) == before || room.has(*number));
         let resumed = before.and_then(|before| seats.remove(&before));
         let is_back = resumed.is_some();
         let Some(mut seat) = resumed.or_else(|| egress.take_seat()) else {

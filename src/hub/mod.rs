@@ -15,6 +15,7 @@
 //! | `driver::seat` | the boxes of a participant, and its resume token |
 //! | [`tickets`] | tickets handed out and not used |
 //! | [`facts`] | what can be known of a meeting |
+//! | [`moderation`] | what moderators do, on record before it is done |
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::core::audit::Event;
 use crate::core::auth::ticket::TicketClaims;
 use crate::core::room::policy::RoomPolicy;
 use crate::core::room::{NotThere, Room, Wish};
@@ -43,8 +45,12 @@ pub mod driver;
 pub mod egress;
 pub mod facts;
 pub mod meeting;
+pub mod moderation;
 pub mod tickets;
 pub mod worker;
+
+/// Deeds that may wait to be recorded.
+const RECORDINGS_MAX: usize = 64;
 
 /// The live meetings.
 pub struct Hub {
@@ -55,15 +61,29 @@ pub struct Hub {
     /// Counts beginnings and ends of meetings.
     version: AtomicU64,
     changed: Notify,
+    /// Held while somebody comes in, and while what a ticket says stops to hold: nobody comes in between.
+    door: Mutex<()>,
     arriving: mpsc::Sender<Arriving>,
+    recordings: mpsc::Sender<Recording>,
     /// Where people are let in and meetings are driven.
     runtime: Handle,
 }
 
+/// Something that is to be on record before it is done. Dropped, it is not done.
+pub struct Recording {
+    /// In whose chain.
+    pub workspace: WorkspaceId,
+    /// What is recorded.
+    pub event: Event,
+    /// Does it.
+    pub then: Box<dyn FnOnce() + Send>,
+}
+
 impl Hub {
-    /// Without meetings. People are let in on the runtime this is called in.
-    pub fn start(clock: Clock, check_ticket: CheckTicket) -> Arc<Self> {
+    /// Without meetings, and with what is to be recorded. People are let in on the runtime this is called in.
+    pub fn start(clock: Clock, check_ticket: CheckTicket) -> (Arc<Self>, mpsc::Receiver<Recording>) {
         let (sender, arriving) = mpsc::channel(ARRIVING_MAX);
+        let (recordings, recorded) = mpsc::channel(RECORDINGS_MAX);
         let hub = Arc::new(Self {
             clock,
             check_ticket,
@@ -71,11 +91,13 @@ impl Hub {
             meetings: Mutex::default(),
             version: AtomicU64::new(0),
             changed: Notify::new(),
+            door: Mutex::default(),
             arriving: sender,
+            recordings,
             runtime: Handle::current(),
         });
         hub.runtime.spawn(admission::admit(Arc::clone(&hub), arriving));
-        hub
+        (hub, recorded)
     }
 
     /// Tickets handed out.
@@ -114,14 +136,9 @@ impl Hub {
         self.find_in(workspace, meeting).ok_or(NotThere)?.act(|room, now, rng| room.moderate(wish, now, rng))
     }
 
-    /// Sends everybody away.
-    pub fn end(&self, workspace: WorkspaceId, meeting: MeetingId) -> Result<(), NotThere> {
-        self.find_in(workspace, meeting).ok_or(NotThere)?.act(|room, now, rng| room.end(CloseCode::Ended, now, rng));
-        Ok(())
-    }
-
     /// The room permits something else from now on. Tickets that say otherwise do not hold.
     pub fn apply_policy(&self, workspace: WorkspaceId, room: RoomId, policy: RoomPolicy) {
+        let _nobody_comes = self.door();
         self.tickets.void(|ticket| ticket.room == room && ticket.policy != policy);
         if let Some(meeting) = self.in_room(workspace, room) {
             meeting.act(|room, _, _| room.set_policy(policy));
@@ -130,6 +147,7 @@ impl Hub {
 
     /// The room is gone: its meeting ends.
     pub fn close_room(&self, workspace: WorkspaceId, room: RoomId) {
+        let _nobody_comes = self.door();
         self.tickets.void(|ticket| ticket.room == room);
         if let Some(meeting) = self.in_room(workspace, room) {
             meeting.act(|room, now, rng| room.end(CloseCode::Ended, now, rng));
@@ -138,16 +156,23 @@ impl Hub {
 
     /// A session ended: what was joined with it ends too.
     pub fn end_session(&self, workspace: WorkspaceId, session: SessionId) {
-        self.end_sessions(workspace, |_, other| other == session);
+        self.end_sessions(workspace, CloseCode::SessionEnded, |_, other| other == session);
     }
 
     /// All sessions of an account ended, but perhaps one.
     pub fn end_account(&self, workspace: WorkspaceId, account: AccountId, keep: Option<SessionId>) {
-        self.end_sessions(workspace, |other, session| other == account && Some(session) != keep);
+        let ended = |other, session| other == account && Some(session) != keep;
+        self.end_sessions(workspace, CloseCode::SessionEnded, ended);
+    }
+
+    /// An account may do less than its tickets say: it is to come in anew.
+    pub fn demote_account(&self, workspace: WorkspaceId, account: AccountId) {
+        self.end_sessions(workspace, CloseCode::Changed, |other, _| other == account);
     }
 
     /// An admin switched the voice of an account off or on.
     pub fn set_account_voice(&self, workspace: WorkspaceId, account: AccountId, voice_off: bool) {
+        let _nobody_comes = self.door();
         self.tickets.void(|ticket| ticket.account == account);
         for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
             meeting.act(|room, _, _| room.set_account_voice(account, voice_off));
@@ -169,11 +194,16 @@ impl Hub {
         self.live().into_iter().for_each(|meeting| meeting.act(|room, _, _| room.close_everybody(code)));
     }
 
-    fn end_sessions(&self, workspace: WorkspaceId, ended: impl Fn(AccountId, SessionId) -> bool) {
+    fn end_sessions(&self, workspace: WorkspaceId, code: CloseCode, ended: impl Fn(AccountId, SessionId) -> bool) {
+        let _nobody_comes = self.door();
         self.tickets.void(|ticket| ended(ticket.account, ticket.session));
         for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
-            meeting.act(|room, now, rng| room.end_sessions(&ended, now, rng));
+            meeting.act(|room, now, rng| room.end_sessions(&ended, code, now, rng));
         }
+    }
+
+    fn door(&self) -> MutexGuard<'_, ()> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_ticket(&self, ticket: &str, now: Timestamp) -> Option<TicketClaims> {

@@ -10,7 +10,7 @@ use crate::core::keys::epoch::reason::Removal;
 use crate::core::room::interest::Interest;
 use crate::core::room::rate::{Bucket, Rate};
 use crate::core::room::{NotThere, Room, Wish};
-use crate::hub::meeting::{Meeting, Reach};
+use crate::hub::meeting::Reach;
 use crate::platform::clock::Clock;
 use crate::platform::probe;
 use crate::relay::session::Seated;
@@ -82,7 +82,7 @@ pub(super) async fn write(mut stream: SendStream, mut messages: mpsc::Receiver<B
 pub(super) async fn read(seated: Seated, mut reader: Reader) {
     loop {
         let done = match reader.next().await {
-            Ok(message) => obey(&seated, message),
+            Ok(message) => obey(&seated, message).await,
             Err(code) => Err(code),
         };
         if let Err(code) = done {
@@ -91,7 +91,7 @@ pub(super) async fn read(seated: Seated, mut reader: Reader) {
     }
 }
 
-fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
+async fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
     let Seated { egress, meeting, .. } = seated;
     let participant = match (&message, egress.participant()) {
         (Body::Ping(ping), _) => {
@@ -112,7 +112,7 @@ fn obey(seated: &Seated, message: Body) -> Result<(), CloseCode> {
         Body::SetSelf(own) => meeting.act(|room, _, _| room.set_muted(participant, own.muted)),
         Body::Moderate(said) => {
             let request = said.request;
-            let answer = moderate(meeting, participant, said)?;
+            let answer = moderate(seated, participant, said).await?;
             egress.tell(server_message::Body::Outcome(Outcome { request, answer: answer.into() }));
         }
         Body::Leave(_) => meeting.act(|room, now, rng| leave(room, participant, Removal::Left, now, rng)),
@@ -134,7 +134,7 @@ pub(super) fn leave(
     let _: Result<(), NotThere> = room.remove(participant, removal, CloseCode::Left, now, rng);
 }
 
-fn moderate(meeting: &Meeting, from: Participant, said: Moderate) -> Result<Answer, CloseCode> {
+async fn moderate(seated: &Seated, from: Participant, said: Moderate) -> Result<Answer, CloseCode> {
     let number = |number: u32| u16::try_from(number).map(Participant).map_err(|_| CloseCode::Malformed);
     let wish = match said.action.ok_or(CloseCode::Malformed)? {
         Action::Mute(participant) => Wish::Mute(number(participant)?),
@@ -146,13 +146,6 @@ fn moderate(meeting: &Meeting, from: Participant, said: Moderate) -> Result<Answ
         Action::TurnAway(waiter) => Wish::TurnAway(waiter),
         Action::Rotate(_) => Wish::Rotate,
     };
-    Ok(meeting.act(|room, now, rng| {
-        if !room.may_moderate(from) {
-            return Answer::NotPermitted;
-        }
-        match room.moderate(wish, now, rng) {
-            Ok(()) => Answer::Done,
-            Err(NotThere) => Answer::NotFound,
-        }
-    }))
+    let address = seated.session.remote_address().ip().to_canonical();
+    Ok(seated.hub.moderate_from(&seated.meeting, from, address, wish).await)
 }

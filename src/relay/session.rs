@@ -30,6 +30,7 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// Somebody in a meeting or in its lobby, as its streams know it.
 #[derive(Clone)]
 pub(super) struct Seated {
+    pub hub: Arc<Hub>,
     pub session: Session,
     pub egress: Arc<Egress>,
     pub meeting: Arc<Meeting>,
@@ -66,7 +67,7 @@ pub(super) async fn run(session: Session, kind: Kind, hub: Arc<Hub>, knocking: C
         }
     };
     drop(knocking);
-    let seated = Seated { session: session.clone(), egress, meeting };
+    let seated = Seated { hub, session: session.clone(), egress, meeting };
     tasks.spawn(control::read(seated.clone(), reader));
     tasks.spawn(read_datagrams(seated.clone()));
     tasks.spawn(accept_bidirectional(seated.clone()));
@@ -126,7 +127,7 @@ async fn accept_bidirectional(seated: Seated) {
 
 /// The carrier ended. Who said goodbye and whom we closed go at once, all others may come back.
 fn leave(seated: &Seated) {
-    let Seated { session, egress, meeting } = seated;
+    let Seated { session, egress, meeting, .. } = seated;
     let goes = match session.close_reason() {
         Some(SessionError::WebTransportError(WebTransportError::Closed(code, _)))
             if code == CloseCode::Left.number() =>

@@ -37,6 +37,7 @@ close_codes! {
     SessionEnded = 0x03 "SESSION_ENDED" "Your session was ended: sign in again.";
     Draining = 0x04 "DRAINING" "The appliance stops: come back with a new ticket.";
     Replaced = 0x05 "REPLACED" "You resumed over another carrier.";
+    Changed = 0x06 "CHANGED" "What you may do was changed: join with a new ticket.";
     Version = 0x10 "VERSION" "The appliance does not speak this version of the protocol.";
     NoTicket = 0x11 "NO_TICKET" "The first message is neither Join with a ticket nor Resume.";
     TicketRefused = 0x12 "TICKET_REFUSED" "The ticket is not valid, was used, or is too old: get a new one.";
@@ -68,7 +69,10 @@ impl CloseCode {
 
     /// Whether joining again with a new ticket may succeed without anybody doing anything.
     pub const fn may_rejoin(self) -> bool {
-        matches!(self, Self::Draining | Self::ResumeRefused | Self::TicketRefused | Self::SlowReader | Self::Busy)
+        matches!(
+            self,
+            Self::Draining | Self::Changed | Self::ResumeRefused | Self::TicketRefused | Self::SlowReader | Self::Busy
+        )
     }
 }
 

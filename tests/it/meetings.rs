@@ -350,7 +350,7 @@ fn a_stay_ends_with_the_session_the_account_the_role_or_the_room() {
     cli(&["account", "disable", "-w", "demo", "cai"]);
     assert_eq!(scene.end_of(&carriers[2]), CloseCode::SessionEnded);
     cli(&["account", "role", "-w", "demo", "dee", "guest"]);
-    assert_eq!(scene.end_of(&carriers[3]), CloseCode::SessionEnded);
+    assert_eq!(scene.end_of(&carriers[3]), CloseCode::Changed);
     // With what its role is now, it may come again.
     let (back, _) = scene.enter(&people[3]);
     assert_eq!(scene.meeting()["participants"][1]["moderator"], false);

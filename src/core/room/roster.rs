@@ -99,6 +99,8 @@ pub enum Wish {
     TurnAway(u32),
     /// Change keys.
     Rotate,
+    /// Send everybody away.
+    End,
 }
 
 impl<H: Clone + PartialEq> Room<H> {
@@ -114,7 +116,8 @@ impl<H: Clone + PartialEq> Room<H> {
             return Err(JoinError::Locked);
         }
         if who.grant.lobby {
-            if self.waiting.len() >= WAITING_MAX {
+            let of_the_account = self.waiting.iter().filter(|waiter| waiter.who.account == who.account).count();
+            if self.waiting.len() >= WAITING_MAX || of_the_account >= PER_ACCOUNT {
                 return Err(JoinError::Full);
             }
             self.waiters = self.waiters.wrapping_add(1);
@@ -293,6 +296,7 @@ impl<H: Clone + PartialEq> Room<H> {
     pub fn end_sessions(
         &mut self,
         ended: impl Fn(AccountId, SessionId) -> bool,
+        code: CloseCode,
         now: Moment,
         rng: &mut impl CryptoRng,
     ) {
@@ -300,13 +304,13 @@ impl<H: Clone + PartialEq> Room<H> {
         let gone: Vec<_> =
             members.filter(|one| ended(one.who.account, one.who.session)).map(|one| one.number).collect();
         for participant in gone {
-            let _ = self.remove(participant, Removal::Kicked, CloseCode::SessionEnded, now, rng);
+            let _ = self.remove(participant, Removal::Kicked, code, now, rng);
         }
         let (gone, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|waiter: &Waiter<H>| ended(waiter.who.account, waiter.who.session));
         self.waiting = waiting;
-        self.outputs.extend(gone.into_iter().map(|waiter| Output::Close(waiter.handle, CloseCode::SessionEnded)));
+        self.outputs.extend(gone.into_iter().map(|waiter| Output::Close(waiter.handle, code)));
         self.tell_lobby();
     }
 
@@ -348,6 +352,10 @@ impl<H: Clone + PartialEq> Room<H> {
             }
             Wish::Rotate => {
                 self.rotate(now, rng);
+                Ok(())
+            }
+            Wish::End => {
+                self.end(CloseCode::Ended, now, rng);
                 Ok(())
             }
         }

@@ -57,7 +57,7 @@ fn deliver(meeting: &Meeting, epoch: Epoch, secret: &EpochSecret, to: &[Particip
         let sealed = {
             let mut seats = meeting.seats();
             let Some(seat) = seats.get_mut(participant) else { continue };
-            seat.seal(epoch, *participant, secret)
+            seat.seal(epoch, *participant, secret, meeting.clock().moment())
         };
         match sealed {
             Ok(announce) => tell(meeting, *participant, Body::Announce(announce)),

@@ -3,6 +3,7 @@
 //! and the token by which it may come back. Boxes are ciphertext; no secret is kept.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
@@ -12,18 +13,21 @@ use crate::core::keys::boxes::{BoxError, BoxSealer};
 use crate::core::keys::epoch::EpochSecret;
 use crate::values::id::MeetingId;
 use crate::values::secret::Key256;
+use crate::values::time::Moment;
 use crate::wire::control::schema::Announce;
 use crate::wire::kid::{Epoch, Participant};
 
 /// Boxes kept for who comes back: in 15 s keys can change sixty times.
 const BOXES_MAX: usize = 64;
+/// How long a box is kept: nobody comes back who was last heard of before, 8 s of silence and 15 s of absence.
+const BOXES_FOR: Duration = Duration::from_secs(30);
 
 /// One participant's boxes and token.
 #[derive(Debug)]
 pub struct Seat {
     sealer: BoxSealer,
     pub(in crate::hub) encapsulated_key: [u8; 32],
-    boxes: VecDeque<Announce>,
+    boxes: VecDeque<(Moment, Announce)>,
     sealed: u64,
     token: [u8; 32],
 }
@@ -82,12 +86,14 @@ impl Seat {
         epoch: Epoch,
         participant: Participant,
         secret: &EpochSecret,
+        now: Moment,
     ) -> Result<Announce, BoxError> {
         let sealed_secret = self.sealer.seal(epoch, participant, secret)?;
         let announce = Announce { epoch: epoch.0, sealed_secret, participant: u32::from(participant.0) };
         self.sealed += 1;
-        self.boxes.push_back(announce.clone());
-        if self.boxes.len() > BOXES_MAX {
+        self.boxes.push_back((now, announce.clone()));
+        let (most, old) = (BOXES_MAX, |at: Moment| now.since(at) > BOXES_FOR);
+        while self.boxes.len() > most || self.boxes.front().is_some_and(|(at, _)| old(*at)) {
             self.boxes.pop_front();
         }
         Ok(announce)
@@ -98,6 +104,6 @@ impl Seat {
         let kept = u64::try_from(self.boxes.len()).unwrap_or(0);
         let first = self.sealed - kept;
         let skip = usize::try_from(opened.checked_sub(first)?).ok()?;
-        (opened <= self.sealed).then(|| self.boxes.iter().skip(skip))
+        (opened <= self.sealed).then(|| self.boxes.iter().skip(skip).map(|(_, announce)| announce))
     }
 }

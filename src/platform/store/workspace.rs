@@ -4,6 +4,7 @@
 //! Writes wait in a bounded queue and are answered after they are on disk (WAL, `synchronous=FULL`). The audit
 //! record of a change is part of its transaction: either both are there or neither.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
@@ -209,11 +210,13 @@ impl Workspace {
     ) -> Result<T, StoreError> {
         let sql = |error| self.note(from_sqlite(&self.path, error));
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-        let write = Write { transaction, workspace: self.id, keys: &self.keys };
+        let write = Write { transaction, workspace: self.id, keys: &self.keys, afterwards: RefCell::default() };
         let value = work(&write).map_err(sql)?;
         let head = audit_log::head(&write.transaction).map_err(sql)?;
-        write.transaction.commit().map_err(sql)?;
+        let Write { transaction, afterwards, .. } = write;
+        transaction.commit().map_err(sql)?;
         self.anchor.note(self.id, head);
+        afterwards.into_inner().into_iter().for_each(|act| act());
         Ok(value)
     }
 
@@ -242,9 +245,16 @@ pub struct Write<'c> {
     transaction: Transaction<'c>,
     workspace: WorkspaceId,
     keys: &'c WorkspaceKeys,
+    afterwards: RefCell<Vec<Box<dyn FnOnce()>>>,
 }
 
 impl Write<'_> {
+    /// Does something once the transaction is on disk, before any later one of this workspace: what is told of stored
+    /// things is told in their order, and also when nobody waits for the answer any more. It must not block.
+    pub fn after_commit(&self, act: impl FnOnce() + 'static) {
+        self.afterwards.borrow_mut().push(Box::new(act));
+    }
+
     /// The connection inside the transaction.
     pub fn sql(&self) -> &Connection {
         &self.transaction

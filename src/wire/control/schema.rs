@@ -430,6 +430,7 @@ pub enum Answer {
     Done = 1,
     NotPermitted = 2,
     NotFound = 3,
+    NotRecorded = 4,
 }
 impl Answer {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -442,6 +443,7 @@ impl Answer {
             Self::Done => "ANSWER_DONE",
             Self::NotPermitted => "ANSWER_NOT_PERMITTED",
             Self::NotFound => "ANSWER_NOT_FOUND",
+            Self::NotRecorded => "ANSWER_NOT_RECORDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -451,6 +453,7 @@ impl Answer {
             "ANSWER_DONE" => Some(Self::Done),
             "ANSWER_NOT_PERMITTED" => Some(Self::NotPermitted),
             "ANSWER_NOT_FOUND" => Some(Self::NotFound),
+            "ANSWER_NOT_RECORDED" => Some(Self::NotRecorded),
             _ => None,
         }
     }

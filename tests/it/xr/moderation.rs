@@ -7,6 +7,7 @@ use conclave::wire::close::CloseCode;
 use conclave::wire::control::schema::{Answer, moderate::Action};
 use conclave::wire::frame::AudioLevel;
 use conclave::wire::kid::Channel;
+use serde_json::Value;
 
 use crate::xr::hall::{Guest, Hall, becomes, settled};
 
@@ -89,6 +90,14 @@ fn who_may_not_moderate_changes_nothing() {
     assert_eq!((&meeting["locked"], hall.facts("ada")["silenced"].as_bool()), (&false.into(), Some(false)));
     assert_eq!(meeting["participants"].as_array().unwrap().len(), 2);
     assert_eq!(ada.ended(), None);
+    assert_eq!(on_record(&hall), Vec::<Value>::new());
+}
+
+/// What the audit says of moderators, the latest first.
+fn on_record(hall: &Hall) -> Vec<Value> {
+    let audit = hall.appliance.cli_json(&["audit", "list", "-w", "demo"]);
+    let records = audit["records"].as_array().unwrap().iter();
+    records.filter(|record| record["action"].as_str().unwrap().starts_with("meeting.")).cloned().collect()
 }
 
 #[test]
@@ -100,6 +109,12 @@ fn who_was_removed_is_out_and_is_handed_nothing_more() {
     let old = ada.participant.epoch().unwrap();
     ada.participant.kick(1, eve.number()).unwrap();
     becomes("eve is out", || eve.ended() == Some(CloseCode::Kicked));
+    let (meeting, number) = (hall.meeting(), eve.number());
+    let [record] = &on_record(&hall)[..] else { panic!("{:?}", on_record(&hall)) };
+    assert_eq!(record["action"], "meeting.kick");
+    assert_eq!(record["target"], format!("meeting:{}/participant:{number}", meeting["id"].as_str().unwrap()));
+    let account = hall.facts("ada")["account"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(record["actor"], format!("account:{account}"));
     let last = eve.heard(|heard| heard.frames.len());
     becomes("keys change without her", || {
         let _ = ada.participant.send_voice(AudioLevel::SILENCE, b"she is gone");
