@@ -21,6 +21,9 @@ use crate::wire::kid::{Channel, Epoch, Participant};
 /// Frames of voice that are waited for: 200 ms of 20 ms each.
 const STRAGGLERS: usize = 10;
 
+/// Frames of voice that count as missing at once: ten minutes. A counter may leap as far as its sender likes.
+const MISSING_MAX: u64 = 10 * 60 * 50;
+
 /// Writes what arrives below one directory.
 pub struct Recorder {
     directory: PathBuf,
@@ -60,7 +63,7 @@ impl Voice {
 
     fn write_first(&mut self) -> Result<(), ClientError> {
         let Some(((epoch, counter), packet)) = self.waiting.pop_first() else { return Ok(()) };
-        let missing = self.last.filter(|last| last.0 == epoch).map_or(0, |last| counter - last.1 - 1);
+        let missing = self.last.filter(|last| last.0 == epoch).map_or(0, |last| counter - last.1 - 1).min(MISSING_MAX);
         self.last = Some((epoch, counter));
         self.file.write(&packet, missing)
     }
@@ -94,6 +97,8 @@ impl Recorder {
         let Received { kid, counter, level, bytes, at } = received;
         let (from, at) = (kid.participant, at.since(self.began));
         match kid.channel {
+            // Nobody who sends something else in its place ends the recording of the others.
+            Channel::Voice if ogg_opus::samples(bytes).is_none() => Ok(()),
             Channel::Voice => {
                 if !self.voices.contains_key(&from) {
                     let file = ogg_opus::Writer::create(&self.directory.join(format!("voice-{from}.opus")))?;
@@ -157,13 +162,18 @@ mod tests {
         let at = Moment::after_origin(Duration::ZERO);
         let mut recorder = Recorder::create(dir.path(), at).unwrap();
         let packet = |counter: u64| vec![0xf8, u8::try_from(counter).unwrap(), 1, 2];
+        let kid = Kid { epoch: Epoch(1), participant: Participant(3), channel: Channel::Voice };
+        let mut add = |counter, bytes| recorder.add(&Received { kid, counter, level: None, bytes, at }).unwrap();
         for counter in [1, 0, 2, 5, 4, 7, 6, 8] {
-            let kid = Kid { epoch: Epoch(1), participant: Participant(3), channel: Channel::Voice };
-            recorder.add(&Received { kid, counter, level: None, bytes: packet(counter), at }).unwrap();
+            add(counter, packet(counter));
         }
+        // What is not Opus, and a leap.
+        add(9, b"\xfbno speech"[..1].to_vec());
+        add(9, Vec::new());
+        add(u64::MAX, packet(9));
         recorder.finish().unwrap();
         let read = ogg_opus::read(&dir.path().join("voice-3.opus")).unwrap();
         let packets: Vec<_> = read.into_iter().map(|speech| speech.packet).collect();
-        assert_eq!(packets, [0, 1, 2, 4, 5, 6, 7, 8].map(packet));
+        assert_eq!(packets, [0, 1, 2, 4, 5, 6, 7, 8, 9].map(packet));
     }
 }

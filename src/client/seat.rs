@@ -73,7 +73,10 @@ impl Counters {
     /// Frames of voice missing between the first and the last that came.
     pub fn voice_gaps(&self) -> u64 {
         let voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
-        voices.values().map(|heard| (heard.newest + 1 - heard.first).saturating_sub(heard.count)).sum()
+        voices
+            .values()
+            .map(|heard| (heard.newest - heard.first).saturating_sub(heard.count.saturating_sub(1)))
+            .fold(0, u64::saturating_add)
     }
 
     pub(super) fn count_sent(&self, channel: Channel) {

@@ -38,11 +38,14 @@ impl OfEpoch {
         Self { epoch, channels: Channel::ALL.map(channel) }
     }
 
-    /// Frames that travelled in datagrams and did not arrive.
+    /// Frames that travelled in datagrams and did not arrive. A counter may leap as far as its sender likes.
     fn lost(&self) -> u64 {
-        let lost =
-            |channel: &OfChannel| channel.newest.map_or(0, |newest| (newest + 1).saturating_sub(channel.arrived));
-        self.channels.iter().zip(Channel::ALL).filter(|(_, name)| in_datagrams(*name)).map(|(of, _)| lost(of)).sum()
+        let of_datagrams = self.channels.iter().zip(Channel::ALL).filter(|(_, name)| in_datagrams(*name));
+        let lost = of_datagrams.map(|(of, _)| {
+            let sent = of.newest.map_or(0, |newest| newest.saturating_add(1));
+            sent.saturating_sub(of.arrived)
+        });
+        lost.fold(0, u64::saturating_add)
     }
 }
 
@@ -89,12 +92,12 @@ impl Windows {
 
     /// Frames that did not arrive, by gaps in the counters.
     pub fn lost(&self) -> u64 {
-        self.lost_before + self.epochs.iter().map(OfEpoch::lost).sum::<u64>()
+        self.epochs.iter().map(OfEpoch::lost).fold(self.lost_before, u64::saturating_add)
     }
 
     fn forget_first(&mut self) {
         if let Some(first) = self.epochs.pop_front() {
-            self.lost_before += first.lost();
+            self.lost_before = self.lost_before.saturating_add(first.lost());
         }
     }
 
@@ -128,5 +131,16 @@ mod tests {
         assert_eq!(windows.lost(), 15);
         windows.forget_before(Epoch(2));
         assert_eq!(windows.lost(), 15);
+    }
+
+    #[test]
+    fn a_counter_that_leaps_to_the_end_is_counted_as_far_as_numbers_go() {
+        let mut windows = Windows::default();
+        for (epoch, channel) in [(1, Channel::Pose), (1, Channel::Voice), (2, Channel::Pose)] {
+            windows.check(Epoch(epoch), channel, u64::MAX).unwrap();
+            windows.record(Epoch(epoch), channel, u64::MAX);
+        }
+        windows.renumber();
+        assert_eq!(windows.lost(), u64::MAX);
     }
 }
