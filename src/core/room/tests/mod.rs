@@ -16,6 +16,8 @@ use crate::wire::kid::{Epoch, Participant};
 
 mod roster;
 
+mod simulation;
+
 /// How a person is reached: the number of its carrier.
 type Handle = u64;
 
