@@ -186,7 +186,9 @@ async fn handshake(incoming: Incoming) -> Option<(Session, Kind)> {
             if request.url.path() == PATH {
                 return Some((request.ok().await.ok()?, Kind::WebTransport));
             }
-            drop(request.reject(web_transport_quinn::http::StatusCode::NOT_FOUND).await);
+            // It is held until that was heard: with HTTP/3's own streams the answer would be lost.
+            let refused = request.respond(web_transport_quinn::http::StatusCode::NOT_FOUND).await.ok()?;
+            let _ = tokio::time::timeout(session::GOODBYE_WITHIN, refused.closed()).await;
             None
         }
         _ => None,

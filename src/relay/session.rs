@@ -24,6 +24,8 @@ use crate::wire::close::CloseCode;
 use crate::wire::control::schema::client_message::Body;
 use crate::wire::stream::StreamKind;
 
+/// How long a refused carrier may take to end.
+pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a carrier may wait with its first message.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
@@ -43,8 +45,11 @@ impl Seated {
     }
 }
 
-fn close(session: &Session, code: CloseCode) {
+/// Refuses a carrier that is not let in, and waits until it heard that: HTTP/3 ends with its streams, and what travels on
+/// them would be lost.
+async fn refuse(session: &Session, code: CloseCode) {
     session.close(code.number(), code.name().as_bytes());
+    let _ = timeout(GOODBYE_WITHIN, session.closed()).await;
 }
 
 /// Serves a carrier until it ends; it is one of those who knock until it is let in.
@@ -52,7 +57,7 @@ pub(super) async fn run(session: Session, kind: Kind, hub: Arc<Hub>, knocking: C
     let first = timeout(FIRST_WITHIN, first_message(&session)).await.unwrap_or(Err(CloseCode::Late));
     let (first, send, reader) = match first {
         Ok(first) => first,
-        Err(code) => return close(&session, code),
+        Err(code) => return refuse(&session, code).await,
     };
     let (egress, messages) = Egress::new(Box::new(QuicCarrier::new(session.clone(), kind)));
     let egress = Arc::new(egress);
@@ -63,7 +68,7 @@ pub(super) async fn run(session: Session, kind: Kind, hub: Arc<Hub>, knocking: C
         Ok(meeting) => meeting,
         Err(code) => {
             tracing::debug!(close.code = code.name(), "a carrier is refused");
-            return close(&session, code);
+            return refuse(&session, code).await;
         }
     };
     drop(knocking);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The outsider's view: `tests/independent/reader.py` opens what the real binary wrote, from the documents and the master
-//! key alone, and seals a credential that the binary takes.
+//! key alone, and seals a credential that the binary takes;
+//! `peer.py` knocks at the relay with another QUIC, HTTP/3 and WebTransport.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use conclave::wire::close::CloseCode;
 use serde_json::{Value, json};
 
 use crate::harness::{self, Appliance};
@@ -187,6 +189,28 @@ fn the_outsider_refuses_what_a_real_appliance_must_never_write() {
     finds(&["scan", directory, "--marker", "marker-of-a-test"], "marker-of-a-test");
     std::fs::remove_file(data.join("keys/left-behind")).unwrap();
     read(&["audit", directory]);
+}
+
+#[test]
+fn another_webtransport_is_refused_by_name() {
+    let appliance = Appliance::claimed();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root.pem");
+    std::fs::write(&root, appliance.root_pem()).unwrap();
+    let (address, port) = (appliance.address.ip().to_string(), appliance.address.port().to_string());
+    let output = python().args(["peer.py", &address, &port, "localhost"]).arg(&root).output().unwrap();
+    let (said, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{errors}");
+    let tries: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let closed = |title: &str, code: CloseCode| json!({ "try": title, "alpn": "h3", "status": 200, "code": code.number(), "reason": code.name() });
+    let expected = [
+        closed("no ticket", CloseCode::NoTicket),
+        closed("a ticket that is none", CloseCode::TicketRefused),
+        closed("no message", CloseCode::Malformed),
+        closed("no control stream", CloseCode::NoTicket),
+        json!({ "try": "another path", "alpn": "h3", "status": 404 }),
+    ];
+    assert_eq!(tries, expected);
 }
 
 #[test]

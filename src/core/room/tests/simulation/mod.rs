@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! A room and its people over bad links, seeded, in virtual time.
 //!
-//! `world` does what happens, `model` knows what may be handed to whom and what must be: it is told what people did and
+//! `world` does what happens, `carriage` is what is on its way, `model` knows what may be handed to whom and what must be: it is told what people did and
 //! what the room answered, and looks at nothing inside the room. The tests here say what happens. A seed that fails is
 //! in the output, and fails again.
 
 use world::World;
+
+mod carriage;
 
 mod model;
 
