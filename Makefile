@@ -60,6 +60,7 @@ check-rust:
 	cargo clippy --lib --bins -- -D warnings
 	cargo check --lib --no-default-features --features client
 	cargo check --lib --no-default-features --target wasm32-unknown-unknown
+	cargo check --manifest-path tests/fuzz/Cargo.toml --no-default-features --locked --target-dir target/fuzz
 	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
 	cargo test $(FEATURES) --test it -- layering:: docs::
 

@@ -22,6 +22,7 @@ mod demo;
 mod docs;
 mod exit_codes;
 mod files;
+mod fuzz;
 mod harness;
 mod https;
 mod independent;
