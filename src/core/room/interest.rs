@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What a participant wants to be sent of the others. The payload is opaque, so only the receiver can say.
 
+use std::collections::BTreeMap;
+
 use crate::wire::control::PINNED_MAX;
 use crate::wire::control::schema::{Rate, SetInterest};
 use crate::wire::kid::Participant;
@@ -41,7 +43,7 @@ impl From<Rate> for Thinning {
 #[derive(Debug, Clone)]
 pub struct Interest {
     by_default: Thinning,
-    named: Vec<(Participant, Thinning)>,
+    named: BTreeMap<Participant, Thinning>,
     pinned: Vec<Participant>,
 }
 
@@ -52,7 +54,7 @@ pub struct InterestError;
 
 impl Default for Interest {
     fn default() -> Self {
-        Self { by_default: Thinning::FULL, named: Vec::new(), pinned: Vec::new() }
+        Self { by_default: Thinning::FULL, named: BTreeMap::new(), pinned: Vec::new() }
     }
 }
 
@@ -74,8 +76,7 @@ impl Interest {
 
     /// How often the poses of `sender` are wanted. Looked up when somebody comes or says something, not per frame.
     pub fn of(&self, sender: Participant) -> Thinning {
-        let named = self.named.iter().rev().find(|(participant, _)| *participant == sender);
-        named.map_or(self.by_default, |(_, thinning)| *thinning)
+        self.named.get(&sender).copied().unwrap_or(self.by_default)
     }
 
     /// Whether the voice of `sender` is wanted however quiet it is.
@@ -85,10 +86,10 @@ impl Interest {
 
     /// Somebody came back under another number.
     pub fn renumber(&mut self, old: Participant, new: Participant) {
-        let named = self.named.iter_mut().map(|(participant, _)| participant);
-        for participant in named.chain(&mut self.pinned).filter(|participant| **participant == old) {
-            *participant = new;
+        if let Some(thinning) = self.named.remove(&old) {
+            self.named.insert(new, thinning);
         }
+        self.pinned.iter_mut().filter(|participant| **participant == old).for_each(|participant| *participant = new);
     }
 }
 
