@@ -87,3 +87,24 @@ test("when the appliance does not answer it says so, shows nothing stale, and ca
   await signOut(page);
   await context.close();
 });
+
+test("who signs out is told that, also when the rooms hear of it first", async () => {
+  const { context, page } = await visitor(browser);
+  await signIn(page);
+  await list(page).getByRole("listitem").first().waitFor({ timeout: PATIENCE_MS });
+  // The answer is held back until the rooms were refused, and their refresh.
+  await page.evaluate(() => {
+    const fetched = window.fetch;
+    let open;
+    const refused = new Promise((resolve) => (open = resolve));
+    window.fetch = async (path, init) => {
+      const answer = await fetched(path, init);
+      if (path.endsWith("/sessions/refresh") && !answer.ok) setTimeout(open, 500);
+      if (path.endsWith("/session") && init.method === "DELETE") await refused;
+      return answer;
+    };
+  });
+  await signOut(page);
+  await page.getByText("You have signed out.").waitFor({ timeout: PATIENCE_MS });
+  await context.close();
+});

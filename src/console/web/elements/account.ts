@@ -30,7 +30,9 @@ export class AccountPage extends HTMLElement {
     if (this.childNodes.length > 0) return;
     titlePage(words.title);
     this.append(h("h1", { class: "page-title" }, words.title), this.#problem, this.#content);
-    document.addEventListener(SIGNED_OUT, () => go("/", "session-ended"));
+    document.addEventListener(SIGNED_OUT, () => {
+      if (!document.querySelector<SignOut>("conclave-sign-out")?.signingOut) go("/", "session-ended");
+    });
     void this.#load();
   }
 

@@ -25,6 +25,11 @@ export class SignOut extends HTMLElement {
     this.append(this.#button);
   }
 
+  /** Somebody is signing out here: that the session ends is no news. */
+  get signingOut(): boolean {
+    return isBusy(this.#button);
+  }
+
   /** `problem` is where the page says what went wrong. */
   reveal(problem: ProblemBox): void {
     this.#problem = problem;

@@ -14,8 +14,13 @@ export function readFragment(): Fragment {
   return { pin: parts.get("pin"), workspace: parts.get("workspace"), note: parts.get("note") };
 }
 
+/** Whether this page is being left: of two reasons to go the first one counts. */
+let leaving = false;
+
 /** To another page, keeping the pin: what was expected here is expected there too. */
 export function go(path: string, note: string | null = null): void {
+  if (leaving) return;
+  leaving = true;
   const from = readFragment();
   const parts = new URLSearchParams();
   if (note !== null) parts.set("note", note);
