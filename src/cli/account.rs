@@ -124,7 +124,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
                 "user_name": name, "display_name": display_name.unwrap_or_else(|| name.clone()), "role": role,
             });
             add_password(&mut body, &password)?;
-            let path = accounts_path(door, &at).await?;
+            let path = workspace::path_to(door, &at, "accounts").await?;
             let made: CreatedAccount = door.client.send_json(Method::POST, &path, &body).await?;
             let text = |made: &CreatedAccount| show_text(&made.account, made.initial_password.as_ref());
             Ok(door.output.print(&made, text)?)
@@ -164,20 +164,10 @@ fn add_password(body: &mut Value, source: &PasswordSource) -> Result<(), Failure
     Ok(())
 }
 
-async fn accounts_path(door: &Door, at: &InWorkspace) -> Result<String, Failure> {
-    let id = workspace::id_of(door, &at.workspace).await?;
-    Ok(format!("/api/v1/system/workspaces/{id}/accounts"))
-}
-
 /// The account with this user name, and the path of its resource.
 pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, AccountView), Failure> {
-    let path = accounts_path(door, at).await?;
-    let missing = || {
-        let workspace = &at.workspace;
-        Failure::NotFound(format!(
-            "there is no account {name:?} in workspace {workspace}: `conclave account list --workspace {workspace}` shows them"
-        ))
-    };
+    let path = workspace::path_to(door, at, "accounts").await?;
+    let missing = || workspace::missing(at, "account", name);
     let normal: UserName = name.parse().map_err(|_| missing())?;
     let found: AccountList = door.client.get(&format!("{path}?user_name={}", percent_encoded(normal.as_str()))).await?;
     let account = found.accounts.into_iter().next().ok_or_else(missing)?;
@@ -193,7 +183,7 @@ fn percent_encoded(text: &str) -> String {
 }
 
 async fn list(door: &Door, at: &InWorkspace) -> Result<(), Failure> {
-    let path = accounts_path(door, at).await?;
+    let path = workspace::path_to(door, at, "accounts").await?;
     let mut all = AccountList { accounts: Vec::new(), next: None };
     let mut query = String::new();
     loop {

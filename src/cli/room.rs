@@ -108,11 +108,12 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
     match command {
         Command::Create { at, name, policy } => {
             let body = json!({ "name": name, "policy": policy.to_json() });
-            let made: RoomView = door.client.send_json(Method::POST, &rooms_path(door, &at).await?, &body).await?;
+            let made: RoomView =
+                door.client.send_json(Method::POST, &workspace::path_to(door, &at, "rooms").await?, &body).await?;
             Ok(door.output.print(&made, show_text)?)
         }
         Command::List { at } => {
-            let list: RoomList = door.client.get(&rooms_path(door, &at).await?).await?;
+            let list: RoomList = door.client.get(&workspace::path_to(door, &at, "rooms").await?).await?;
             Ok(door.output.print(&list, |list| list_text(list, &at))?)
         }
         Command::Show { at, name } => {
@@ -135,20 +136,10 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn rooms_path(door: &Door, at: &InWorkspace) -> Result<String, Failure> {
-    let id = workspace::id_of(door, &at.workspace).await?;
-    Ok(format!("/api/v1/system/workspaces/{id}/rooms"))
-}
-
 /// The room with this name, and the path of its resource.
 pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, RoomView), Failure> {
-    let path = rooms_path(door, at).await?;
-    let missing = || {
-        let workspace = &at.workspace;
-        Failure::NotFound(format!(
-            "there is no room {name:?} in workspace {workspace}: `conclave room list --workspace {workspace}` shows them"
-        ))
-    };
+    let path = workspace::path_to(door, at, "rooms").await?;
+    let missing = || workspace::missing(at, "room", name);
     let name: RoomName = name.parse().map_err(|_| missing())?;
     let found: RoomList = door.client.get(&format!("{path}?name={name}")).await?;
     let room = found.rooms.into_iter().next().ok_or_else(missing)?;

@@ -6,9 +6,9 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::api::types::{WorkspaceList, WorkspaceView};
-use crate::cli::Door;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
+use crate::cli::{Door, InWorkspace};
 use crate::values::id::WorkspaceId;
 use crate::values::name::WorkspaceName;
 
@@ -132,4 +132,18 @@ pub async fn id_of(door: &Door, name: &str) -> Result<WorkspaceId, Failure> {
         return Ok(WorkspaceId::SYSTEM);
     }
     Ok(find(door, name).await?.id)
+}
+
+/// Where the accounts or the rooms of a workspace are.
+pub async fn path_to(door: &Door, at: &InWorkspace, what: &str) -> Result<String, Failure> {
+    let id = id_of(door, &at.workspace).await?;
+    Ok(format!("/api/v1/system/workspaces/{id}/{what}"))
+}
+
+/// There is no such account or room.
+pub fn missing(at: &InWorkspace, kind: &str, name: &str) -> Failure {
+    let workspace = &at.workspace;
+    Failure::NotFound(format!(
+        "there is no {kind} {name:?} in workspace {workspace}: `conclave {kind} list --workspace {workspace}` shows them"
+    ))
 }

@@ -83,23 +83,7 @@ pub fn insert(write: &Write<'_>, room: &Room) -> rusqlite::Result<Result<(), Roo
     if find_by_name(write.sql(), &room.name)?.is_some() {
         return Ok(Err(RoomRefused::NameTaken));
     }
-    write.sql().execute(
-        "INSERT INTO rooms (id, name, voice, screen_share, sensors, capacity, entry, lobby, voices, rotation, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![
-            room.id.as_bytes(),
-            room.name.as_str(),
-            room.policy.voice,
-            room.policy.screen_share,
-            room.policy.sensors,
-            room.policy.capacity,
-            room.policy.entry.as_str(),
-            room.policy.lobby.as_str(),
-            room.policy.voices,
-            seconds(room.policy.rotation),
-            room.created_at.as_millis(),
-        ],
-    )?;
+    put(write, room)?;
     Ok(Ok(()))
 }
 
@@ -108,23 +92,33 @@ pub fn update(write: &Write<'_>, room: &Room) -> rusqlite::Result<Result<(), Roo
     if find_by_name(write.sql(), &room.name)?.is_some_and(|other| other.id != room.id) {
         return Ok(Err(RoomRefused::NameTaken));
     }
+    put(write, room)?;
+    Ok(Ok(()))
+}
+
+/// Writes a room as it is to be; when it was made does not change.
+fn put(write: &Write<'_>, room: &Room) -> rusqlite::Result<()> {
+    let policy = &room.policy;
     write.sql().execute(
-        "UPDATE rooms SET name = ?2, voice = ?3, screen_share = ?4, sensors = ?5, capacity = ?6, entry = ?7, lobby = ?8,
-         voices = ?9, rotation = ?10 WHERE id = ?1",
+        "INSERT INTO rooms (id, name, voice, screen_share, sensors, capacity, entry, lobby, voices, rotation, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (id) DO UPDATE SET name = ?2, voice = ?3, screen_share = ?4, sensors = ?5, capacity = ?6, entry = ?7,
+         lobby = ?8, voices = ?9, rotation = ?10",
         params![
             room.id.as_bytes(),
             room.name.as_str(),
-            room.policy.voice,
-            room.policy.screen_share,
-            room.policy.sensors,
-            room.policy.capacity,
-            room.policy.entry.as_str(),
-            room.policy.lobby.as_str(),
-            room.policy.voices,
-            seconds(room.policy.rotation),
+            policy.voice,
+            policy.screen_share,
+            policy.sensors,
+            policy.capacity,
+            policy.entry.as_str(),
+            policy.lobby.as_str(),
+            policy.voices,
+            seconds(policy.rotation),
+            room.created_at.as_millis(),
         ],
     )?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// Removes a room; says whether there was one.
