@@ -205,19 +205,24 @@ fn ticket_check(store: &Store) -> CheckTicket {
     })
 }
 
-/// Puts on record what is done in meetings, and has it done then.
+/// Puts on record what is done in meetings, and has it done then. Each waits for its own workspace alone, and for the
+/// answer before it wants the next: as many are under way as there are moderators.
 async fn record(services: Arc<Services>, mut recordings: mpsc::Receiver<Recording>) {
-    while let Some(Recording { workspace, event, then }) = recordings.recv().await {
-        let now = services.clock.now();
-        let write = move |write: &Write<'_>| {
-            write.audit(&event, now)?;
-            write.after_commit(then);
-            Ok(())
-        };
-        let recorded = async { services.store.workspace(workspace).await?.write(write).await };
-        if let Err(error) = recorded.await {
-            tracing::error!(workspace.id = %workspace, error = %error, "a moderator's wish cannot be recorded and is not done");
-        }
+    while let Some(recording) = recordings.recv().await {
+        tokio::spawn(record_one(Arc::clone(&services), recording));
+    }
+}
+
+async fn record_one(services: Arc<Services>, Recording { workspace, event, then }: Recording) {
+    let now = services.clock.now();
+    let write = move |write: &Write<'_>| {
+        write.audit(&event, now)?;
+        write.after_commit(then);
+        Ok(())
+    };
+    let recorded = async { services.store.workspace(workspace).await?.write(write).await };
+    if let Err(error) = recorded.await {
+        tracing::error!(workspace.id = %workspace, error = %error, "a moderator's wish cannot be recorded and is not done");
     }
 }
 

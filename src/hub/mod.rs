@@ -18,7 +18,7 @@
 //! | [`moderation`] | what moderators do, on record before it is done |
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
@@ -61,6 +61,8 @@ pub struct Hub {
     /// Counts beginnings and ends of meetings.
     version: AtomicU64,
     changed: Notify,
+    /// The appliance stops.
+    drains: AtomicBool,
     /// Held while somebody comes in, and while what a ticket says stops to hold: nobody comes in between.
     door: Mutex<()>,
     arriving: mpsc::Sender<Arriving>,
@@ -91,6 +93,7 @@ impl Hub {
             meetings: Mutex::default(),
             version: AtomicU64::new(0),
             changed: Notify::new(),
+            drains: AtomicBool::new(false),
             door: Mutex::default(),
             arriving: sender,
             recordings,
@@ -112,6 +115,9 @@ impl Hub {
 
     /// Lets somebody in, by its first message over a carrier. What it is told goes to the egress; a refusal has a code.
     pub async fn admit(&self, first: First, egress: Arc<Egress>) -> Result<Arc<Meeting>, CloseCode> {
+        if self.drains.load(Ordering::Acquire) {
+            return Err(CloseCode::Draining);
+        }
         let (answer, answered) = oneshot::channel();
         let arriving = Arriving { first, egress, answer };
         self.arriving.try_send(arriving).map_err(|_| CloseCode::Busy)?;
@@ -179,8 +185,9 @@ impl Hub {
         }
     }
 
-    /// The appliance stops: everybody hears that, and when to come back.
+    /// The appliance stops: everybody hears that, and when to come back. Nobody comes in any more.
     pub fn drain(&self) {
+        self.drains.store(true, Ordering::Release);
         for (place, meeting) in self.live().into_iter().enumerate() {
             // Rooms come back one after another.
             let after_millis = 500 + u32::try_from(place % 20).unwrap_or(0) * 100;

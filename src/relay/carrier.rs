@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use web_transport_quinn::Session;
 
 use crate::core::room::flush::Path;
@@ -43,11 +44,19 @@ pub(super) struct QuicCarrier {
     kind: Kind,
     groups: Groups,
     closed: OnceLock<CloseCode>,
+    runtime: Handle,
 }
 
 impl QuicCarrier {
+    /// To be made on the relay's runtime.
     pub fn new(session: Session, kind: Kind) -> Self {
-        Self { groups: Groups::new(session.clone()), session, kind, closed: OnceLock::new() }
+        Self {
+            groups: Groups::new(session.clone()),
+            session,
+            kind,
+            closed: OnceLock::new(),
+            runtime: Handle::current(),
+        }
     }
 }
 
@@ -76,6 +85,8 @@ impl Carrier for QuicCarrier {
     fn close(&self, code: CloseCode) {
         // What the other side did before counts.
         if self.session.close_reason().is_none() && self.closed.set(code).is_ok() {
+            // On a thread without a runtime WebTransport would end without a word.
+            let _runtime = self.runtime.enter();
             self.session.close(code.number(), code.name().as_bytes());
         }
     }

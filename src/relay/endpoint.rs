@@ -170,26 +170,39 @@ pub(super) async fn accept(endpoint: Endpoint, hub: Arc<Hub>, gate: Arc<Gate>) {
 }
 
 async fn enter(incoming: Incoming, counted: Counted, hub: Arc<Hub>) {
-    let Ok(Some((session, kind))) = tokio::time::timeout(HANDSHAKE, handshake(incoming)).await else { return };
-    session::run(session, kind, hub, counted).await;
+    let Ok(Some(arrived)) = tokio::time::timeout(HANDSHAKE, handshake(incoming)).await else { return };
+    match arrived {
+        Arrived::Here(session, kind) => session::run(session, kind, hub, counted).await,
+        Arrived::Elsewhere(refused) => {
+            // It is held until that was heard: with HTTP/3's own streams the answer would be lost. Then nothing of it
+            // stays: a session that is only dropped lives on.
+            let _ = tokio::time::timeout(session::GOODBYE_WITHIN, refused.closed()).await;
+            quinn::Connection::close(&refused, VarInt::from_u32(0), b"");
+        }
+    }
 }
 
-/// A carrier of either kind; `None` when it does not come about.
-async fn handshake(incoming: Incoming) -> Option<(Session, Kind)> {
+/// Who shook hands.
+enum Arrived {
+    /// A carrier of either kind.
+    Here(Session, Kind),
+    /// At a path where nobody is; answered by 404.
+    Elsewhere(Session),
+}
+
+/// A carrier; `None` when it does not come about.
+async fn handshake(incoming: Incoming) -> Option<Arrived> {
     let connection = incoming.accept().ok()?.await.ok()?;
     let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
     let [native, browser] = tls::ALPN_UDP;
     match data.protocol.as_deref()? {
-        protocol if protocol == native => Some((Session::raw(connection), Kind::Quic)),
+        protocol if protocol == native => Some(Arrived::Here(Session::raw(connection), Kind::Quic)),
         protocol if protocol == browser => {
             let request = Request::accept(connection).await.ok()?;
             if request.url.path() == PATH {
-                return Some((request.ok().await.ok()?, Kind::WebTransport));
+                return Some(Arrived::Here(request.ok().await.ok()?, Kind::WebTransport));
             }
-            // It is held until that was heard: with HTTP/3's own streams the answer would be lost.
-            let refused = request.respond(web_transport_quinn::http::StatusCode::NOT_FOUND).await.ok()?;
-            let _ = tokio::time::timeout(session::GOODBYE_WITHIN, refused.closed()).await;
-            None
+            request.respond(web_transport_quinn::http::StatusCode::NOT_FOUND).await.ok().map(Arrived::Elsewhere)
         }
         _ => None,
     }

@@ -60,7 +60,8 @@ impl Groups {
                 groups.push_back(Group::begin(self.session.clone(), number));
             }
             ScreenPiece::Frame(bytes) => {
-                while waiting(&groups) + bytes.len() > BYTES_WAITING_MAX && !groups.is_empty() {
+                // Nothing makes room for a group that was abandoned.
+                while place_of(&groups, number).is_some() && waiting(&groups) + bytes.len() > BYTES_WAITING_MAX {
                     abandon(&mut groups, 0);
                 }
                 pass_on(&mut groups, number, Piece::Frame(bytes));

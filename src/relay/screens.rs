@@ -82,7 +82,7 @@ impl Drop for Outgoing {
 
 async fn forward(seated: &Seated, from: Participant, stream: &mut RecvStream) -> Result<(), Fault> {
     // Nothing is read of who may not share.
-    seated.meeting.act(|room, _, _| room.may_begin_group(from)).map_err(|_| Fault::Refused)?;
+    seated.meeting.act(|room, now, _| room.may_begin_group(from, now)).map_err(|_| Fault::Refused)?;
     let mut outgoing: Option<Outgoing> = None;
     let read = async {
         while let Some(bytes) = next_frame(stream).await? {

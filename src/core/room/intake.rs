@@ -116,22 +116,18 @@ impl<H: Clone + PartialEq> Room<H> {
         }
     }
 
-    /// Whether a member may share its screen, before anything is read of it.
-    pub fn may_begin_group(&mut self, from: Participant) -> Result<(), Refusal> {
+    /// Whether a member may begin a group of screen frames now, before anything is read of it.
+    pub fn may_begin_group(&mut self, from: Participant, now: Moment) -> Result<(), Refusal> {
         let place = self.places.get(&from).copied().ok_or(Refusal::NotAMember)?;
         let Some(Some(member)) = self.members.get_mut(place) else { return Err(Refusal::NotAMember) };
-        let may = member.may_send(Channel::Screen, &self.policy);
+        let is_in_time = member.rates.take(Channel::Screen, now).then_some(()).ok_or(Refusal::Rate);
+        let may = is_in_time.and_then(|()| member.may_send(Channel::Screen, &self.policy));
         may.inspect_err(|refusal| member.counted.refusals.count(*refusal))
     }
 
-    /// A member begins a group of screen frames with this one.
+    /// A member begins a group of screen frames with this one; it [may](Self::may_begin_group).
     pub fn begin_group(&mut self, from: Participant, first: &Frame<'_>, now: Moment) -> Result<Group<H>, Refusal> {
         let epoch = first.kid().epoch;
-        let member = self.member_mut(from).ok_or(Refusal::NotAMember)?;
-        if !member.rates.take(Channel::Screen, now) {
-            member.counted.refusals.count(Refusal::Rate);
-            return Err(Refusal::Rate);
-        }
         let is_for = |since: Option<Epoch>| since.is_some_and(|since| epoch >= since);
         let others = self.members.iter().flatten().filter(|other| other.number != from && is_for(other.since));
         let recipients = others.filter_map(|other| Some((other.number, other.handle()?.clone()))).collect();

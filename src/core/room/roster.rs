@@ -413,6 +413,10 @@ impl<H: Clone + PartialEq> Room<H> {
 
     /// An admin switched the voice of an account off or on.
     pub fn set_account_voice(&mut self, account: AccountId, voice_off: bool) {
+        // Who waits was granted what held when it came.
+        for waiter in self.waiting.iter_mut().filter(|waiter| waiter.who.account == account) {
+            waiter.who.grant.voice_off = voice_off;
+        }
         let of_it = self.members.iter_mut().flatten().filter(|member| member.who.account == account);
         let mut changed = Vec::new();
         for member in of_it {

@@ -101,6 +101,27 @@ fn on_record(hall: &Hall) -> Vec<Value> {
 }
 
 #[test]
+fn who_is_sent_away_hears_why_over_either_carrier_and_from_wherever_it_is_done() {
+    let hall = Hall::new(&[]);
+    let ada = hall.enter_as("ada", "admin", Kind::Quic);
+    for (number, kind) in (0..).zip([Kind::Quic, Kind::WebTransport]) {
+        let out = |guest: &Guest, code| becomes("it hears why", || guest.ended() == Some(code));
+        let bob = hall.enter(&format!("bob-{number}"), kind);
+        ada.participant.kick(number, bob.number()).unwrap();
+        out(&bob, CloseCode::Kicked);
+        let cai = hall.enter(&format!("cai-{number}"), kind);
+        hall.act(&["kick", &cai.number().0.to_string()]);
+        out(&cai, CloseCode::Kicked);
+        let dee = hall.enter(&format!("dee-{number}"), kind);
+        hall.appliance.cli_ok(&["session", "revoke", "-w", "demo", &dee.name, "--all"]);
+        out(&dee, CloseCode::SessionEnded);
+    }
+    let eve = hall.enter("eve", Kind::WebTransport);
+    hall.appliance.cli_ok(&["room", "delete", "-w", "demo", "lobby"]);
+    becomes("it hears why", || eve.ended() == Some(CloseCode::Ended));
+}
+
+#[test]
 fn who_was_removed_is_out_and_is_handed_nothing_more() {
     let hall = Hall::new(&[]);
     let ada = hall.enter_as("ada", "admin", Kind::Quic);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Who is told what of whom.
 
-use super::{Handle, Scene};
-use crate::core::room::Output;
+use super::{Handle, SPEAKER, Scene};
+use crate::core::auth::ticket::Grant;
 use crate::core::room::policy::RoomPolicy;
+use crate::core::room::{Joined, Output, Wish};
 use crate::wire::control::schema::{ServerMessage, Welcome, server_message::Body};
 use crate::wire::control::{self, AVATAR_MAX};
 
@@ -76,4 +77,17 @@ fn who_comes_back_before_a_key_was_delivered_is_delivered_it() {
     let delivered = scene.delivered();
     assert!(!delivered.is_empty());
     assert!(delivered.iter().all(|(_, to)| to.contains(&number) && !to.contains(&ada)), "{delivered:?}");
+}
+
+#[test]
+fn a_voice_that_is_switched_off_in_the_lobby_is_off_in_the_meeting() {
+    let mut scene = Scene::new(4, RoomPolicy::default());
+    let who = scene.newcomer(Grant { lobby: true, ..SPEAKER }, Vec::new());
+    let (account, handle, now) = (who.account, scene.carrier(), scene.now());
+    let Joined::Waits(number) = scene.room.join(who, handle, now, &mut scene.rng).unwrap() else { panic!("it is in") };
+    scene.room.set_account_voice(account, true);
+    scene.room.moderate(Wish::Admit(number), now, &mut scene.rng).unwrap();
+    assert!(scene.room.members()[0].is_silenced());
+    scene.room.set_account_voice(account, false);
+    assert!(!scene.room.members()[0].is_silenced());
 }
