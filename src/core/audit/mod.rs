@@ -13,6 +13,8 @@ use crate::core::keys::identity::{Identity, PublicIdentity, SignatureError};
 use crate::values::id::{AccountId, WorkspaceId};
 use crate::values::time::Timestamp;
 
+pub mod export;
+
 const FORMAT: &str = "conclave-audit-1";
 
 /// SHA-256 of a record.
@@ -261,6 +263,16 @@ pub struct ChainVerifier {
 }
 
 impl ChainVerifier {
+    /// Goes on from a head that is known.
+    pub const fn after(workspace: WorkspaceId, head: Head) -> Self {
+        Self { workspace, head }
+    }
+
+    /// Whose chain it is.
+    pub const fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
     /// Begins at the empty chain of `workspace`.
     pub const fn new(workspace: WorkspaceId) -> Self {
         Self { workspace, head: Head::EMPTY }
