@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Reading and verifying the audit of a workspace.
+//! Searching, verifying and exporting the audit of a workspace.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
 use serde::Deserialize;
+use tokio::sync::mpsc;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,33 +22,54 @@ use crate::api::principal::Administration;
 use crate::api::services::App;
 use crate::api::types::{AuditPage, AuditVerdict, Base64};
 use crate::api::views;
-use crate::core::audit::ChainVerifier;
+use crate::core::audit::export::Format;
+use crate::core::audit::{ChainVerifier, Filter, Head, Outcome, Record};
 use crate::core::auth::permission::Permission;
 use crate::platform::store::audit_log;
+use crate::platform::store::workspace::{Workspace, Write};
+use crate::values::time::Timestamp;
 
 /// Records on a page, at most and when not asked.
 const PAGE: u32 = 100;
-/// Records verified in one read, so that a long chain does not hold a connection.
+/// Records looked at in one read, so that a long chain does not hold a connection.
 const BATCH: u32 = 1_000;
+/// Records looked at for one page of a search; a longer search goes on with the next page.
+const LOOKED_AT_MAX: u32 = 20_000;
+/// Pieces of an export that may wait for who takes it.
+const PIECES_MAX: usize = 2;
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify)).routes(routes!(export))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Page {
+struct Search {
     /// The `next` of the page before.
     before: Option<u64>,
     /// At most so many, up to 100.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
+    /// At this time or later (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Before this time (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+    /// What the actor begins with, such as `operator:` or `account:<uuid>`.
+    actor: Option<String>,
+    /// What the action begins with, such as `account.` or `meeting.kick`.
+    action: Option<String>,
+    /// What the target begins with, such as `session:` or `room:<uuid>`.
+    target: Option<String>,
+    /// `allowed` or `refused`.
+    outcome: Option<String>,
 }
 
-/// Read the audit, newest first.
-#[utoipa::path(get, path = "/audit", tag = "audit", params(Page), responses(
+/// Search the audit, newest first. A page may be short, or empty, and have a `next`: the search goes on there.
+#[utoipa::path(get, path = "/audit", tag = "audit", params(Search), responses(
     (status = 200, body = AuditPage),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
@@ -47,14 +77,32 @@ struct Page {
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
-async fn list(admin: Administration, Query(page): Query<Page>) -> Result<axum::Json<AuditPage>, Problem> {
+async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axum::Json<AuditPage>, Problem> {
     admin.require(Permission::WorkspaceAudit)?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
-    let before = page.before.unwrap_or(u64::MAX);
-    let stored = admin.workspace.read(move |database| audit_log::page_back(database, before, limit)).await?;
-    let records = stored.iter().map(|(bytes, _)| views::audit_record(bytes)).collect::<Result<Vec<_>, _>>()?;
-    let next = records.last().map(|record| record.sequence).filter(|sequence| *sequence > 1);
-    Ok(axum::Json(AuditPage { records, next }))
+    let Search { before, limit, since, until, actor, action, target, outcome } = search;
+    let limit = usize::try_from(limit.unwrap_or(PAGE).clamp(1, PAGE)).unwrap_or(1);
+    let filter = Filter { since, until, actor, action, target, outcome };
+    let batch = if filter == Filter::default() { PAGE } else { BATCH };
+    let mut before = before.unwrap_or(u64::MAX);
+    let mut page = AuditPage { records: Vec::new(), next: None };
+    for _ in 0..LOOKED_AT_MAX / batch {
+        let stored = admin.workspace.read(move |database| audit_log::page_back(database, before, batch)).await?;
+        for (bytes, _) in &stored {
+            let record = Record::decode(bytes)?;
+            before = record.sequence;
+            if filter.matches(&record) {
+                page.records.push(views::audit_record(record));
+            }
+            if page.records.len() == limit {
+                break;
+            }
+        }
+        if page.records.len() == limit || stored.is_empty() {
+            break;
+        }
+    }
+    page.next = Some(before).filter(|before| (2..u64::MAX).contains(before));
+    Ok(axum::Json(page))
 }
 
 /// Verify every record of the chain, and sign its head.
@@ -93,4 +141,98 @@ async fn verify(State(app): State<App>, admin: Administration) -> Result<axum::J
         signed_at,
         problem,
     }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ExportAs {
+    /// `jsonl` (to be verified with `conclave audit verify FILE`), `rfc5424` or `cef`.
+    #[param(value_type = Option<String>)]
+    format: Option<String>,
+    /// Only the records after this one.
+    after: Option<u64>,
+}
+
+/// Export the audit, oldest first, and then its signed head. That it is exported is in it.
+#[utoipa::path(get, path = "/audit/export", tag = "audit", params(ExportAs), responses(
+    (status = 200, body = String, content_type = "application/x-ndjson"),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+async fn export(
+    State(app): State<App>,
+    admin: Administration,
+    Query(ExportAs { format, after }): Query<ExportAs>,
+) -> Result<Response, Problem> {
+    admin.require(Permission::WorkspaceAudit)?;
+    let format = format.as_deref().map_or(Some(Format::JsonLines), Format::from_name);
+    let format = format.ok_or_else(|| Problem::InvalidParameter("format: jsonl, rfc5424 or cef".to_owned()))?;
+    let (now, after) = (app.clock.now(), after.unwrap_or(0));
+    let mut event = admin.caller.event("audit.export", format!("workspace:{}", admin.workspace.id()), Outcome::Allowed);
+    event.detail = format!("{}, after record {after}", format.as_str());
+    let write = move |write: &Write<'_>| {
+        write.audit(&event, now)?;
+        audit_log::head(write.sql())
+    };
+    let head = admin.workspace.write(write).await?;
+    let (pieces, body) = mpsc::channel(PIECES_MAX);
+    tokio::spawn(write_export(app, admin.workspace.clone(), format, after.min(head.sequence), head, pieces));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, Body::new(Pieces(body))).into_response())
+}
+
+/// An export under way; one that fails is broken off, and has no head.
+struct Pieces(mpsc::Receiver<Result<Bytes, Problem>>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|_| Broken)))
+    }
+}
+
+/// The export was broken off.
+#[derive(Debug, thiserror::Error)]
+#[error("the export was broken off")]
+struct Broken;
+
+async fn write_export(
+    app: App,
+    workspace: Arc<Workspace>,
+    format: Format,
+    mut after: u64,
+    head: Head,
+    pieces: mpsc::Sender<Result<Bytes, Problem>>,
+) {
+    while after < head.sequence {
+        let left = u32::try_from(head.sequence - after).map_or(BATCH, |left| left.min(BATCH));
+        let read = workspace.read(move |database| audit_log::page(database, after, left)).await;
+        let piece = read.map_err(Problem::from).and_then(|stored| {
+            after += u64::try_from(stored.len()).unwrap_or(0);
+            let lines: Result<String, _> = stored.iter().map(|(bytes, hash)| format.line(bytes, hash)).collect();
+            // A gap would make this go on for ever.
+            if stored.is_empty() { Err(Problem::Internal) } else { Ok(Bytes::from(lines?)) }
+        });
+        let is_broken = piece.is_err();
+        if is_broken {
+            tracing::error!(workspace.id = %workspace.id(), audit.after = after, "an export of the audit cannot go on");
+        }
+        if pieces.send(piece).await.is_err() || is_broken {
+            return;
+        }
+    }
+    let line = format.head_line(head, workspace.id(), app.clock.now(), app.store.identity());
+    // Who went away meanwhile does not need it.
+    let _ = pieces.send(Ok(Bytes::from(line))).await;
 }

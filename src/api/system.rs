@@ -11,7 +11,7 @@ use crate::api::error::{Problem, ProblemBody};
 use crate::api::extract::Json;
 use crate::api::principal::{LocalOperator, Operator};
 use crate::api::services::{App, Services};
-use crate::api::types::{Setup, SetupDone, Status, TrustView};
+use crate::api::types::{Base64, Setup, SetupDone, Status, TrustView};
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
@@ -89,6 +89,7 @@ async fn status(State(app): State<App>, _operator: Operator) -> Result<axum::Jso
     Ok(axum::Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         appliance: app.store.public_identity().appliance_id(),
+        identity_key: Base64(app.store.public_identity().to_bytes().to_vec()),
         claim: if is_claimed(&app).await? { "claimed" } else { "unclaimed" }.to_owned(),
         system_state: app.store.system().state().to_owned(),
         anchor_current: app.store.anchor_is_current().await?,

@@ -498,6 +498,8 @@ pub struct Status {
     pub version: String,
     /// The appliance id.
     pub appliance: String,
+    /// Its public identity key (Ed25519, 32 bytes): verifies exports.
+    pub identity_key: Base64,
     /// `unclaimed` or `claimed`.
     pub claim: String,
     /// State of workspace `system`.

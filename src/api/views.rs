@@ -4,7 +4,7 @@
 use crate::api::error::Problem;
 use crate::api::services::Services;
 use crate::api::types::{AccountView, AuditRecordView, Base64, SessionView, TrustView, WorkspaceRef};
-use crate::core::audit::{MalformedRecord, Record};
+use crate::core::audit::Record;
 use crate::core::auth::permission::Permission;
 use crate::platform::store::accounts::Account;
 use crate::platform::store::registry;
@@ -51,9 +51,9 @@ pub fn session(session: &Session, current: Option<SessionId>) -> SessionView {
 }
 
 /// An audit record from its canonical bytes.
-pub fn audit_record(bytes: &[u8]) -> Result<AuditRecordView, MalformedRecord> {
-    let Record { sequence, at, actor, strength, address, action, target, outcome, detail, .. } = Record::decode(bytes)?;
-    Ok(AuditRecordView { sequence, at, actor, strength, address, action, target, outcome, detail })
+pub fn audit_record(record: Record) -> AuditRecordView {
+    let Record { sequence, at, actor, strength, address, action, target, outcome, detail, .. } = record;
+    AuditRecordView { sequence, at, actor, strength, address, action, target, outcome, detail }
 }
 
 /// What TLS presents now.

@@ -175,7 +175,7 @@ pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, 
 }
 
 /// Percent-encodes for a query value (RFC 3986 §2.1).
-fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| {
         if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
     };

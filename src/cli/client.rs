@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -72,8 +73,28 @@ impl Client {
         self.send(method, path, None).await.map(drop)
     }
 
+    /// `GET` of something long, piece by piece.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, ClientError> {
+        let mut body = self.ask(Method::GET, path, None).await?;
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            if let Err(error) = take(&piece) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Bytes, ClientError> {
-        let broken = |error: hyper::Error| ClientError::Broken(error.to_string());
+        Ok(self.ask(method, path, body).await?.collect().await.map_err(broken)?.to_bytes())
+    }
+
+    /// The body of a good answer.
+    async fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Incoming, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.refused(&error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -87,10 +108,10 @@ impl Client {
         let request = request.body(body).map_err(|error| ClientError::Unreadable(error.to_string()))?;
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
-        let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
         if status.is_success() {
-            return Ok(bytes);
+            return Ok(response.into_body());
         }
+        let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
         match serde_json::from_slice::<ProblemBody>(&bytes) {
             Ok(problem) if problem.status == StatusCode::UNAUTHORIZED.as_u16() => {
                 Err(ClientError::NotPermitted { path: self.socket.clone() })
@@ -107,6 +128,10 @@ impl Client {
             _ => ClientError::NotRunning { path },
         }
     }
+}
+
+fn broken(error: hyper::Error) -> ClientError {
+    ClientError::Broken(error.to_string())
 }
 
 fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ClientError> {

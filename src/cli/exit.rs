@@ -41,6 +41,9 @@ pub enum Failure {
     /// There is no password to sign in with.
     #[error("there is no password: name a file with --password-file, or set $CONCLAVE_PASSWORD")]
     NoPassword,
+    /// A file that was named, or standard input or output.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
     /// Reading or writing something else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -68,7 +71,7 @@ impl Failure {
             Self::Client(_) | Self::Bench(_) => 70,
             Self::Xr(XrError::Connect { .. } | XrError::Lost | XrError::Resolve { .. }) => 69,
             Self::Xr(XrError::Server(_)) | Self::NoPassword => 2,
-            Self::Xr(XrError::Root(_) | XrError::Media { .. }) | Self::Io(_) => 74,
+            Self::Xr(XrError::Root(_) | XrError::Media { .. }) | Self::File(..) | Self::Io(_) => 74,
             Self::Xr(XrError::Unreadable(_) | XrError::NotSent(_)) => 70,
             Self::Xr(XrError::Refused { .. } | XrError::Offer | XrError::NoRoom(_) | XrError::Closed(_)) => 1,
         }

@@ -13,6 +13,7 @@ pub async fn run(door: &Door) -> Result<(), Failure> {
         let names = status.trust.names.iter().cloned().chain(status.trust.networks.iter().map(ToString::to_string));
         facts(&[
             ("Appliance", grouped(&status.appliance).to_lowercase()),
+            ("Identity key", hex::encode(&status.identity_key.0)),
             ("Version", status.version.clone()),
             ("Claim", status.claim.clone()),
             ("Serving since", status.started_at.to_string()),

@@ -38,6 +38,7 @@ const TABLE: &str = "
     DELETE /api/v1/accounts/{account}/sessions                                   401  403  403  204   204   404   401  401
     DELETE /api/v1/accounts/{account}/sessions/{session}                         401  403  403  404   404   404   401  401
     GET    /api/v1/audit                                                         401  403  403  403   200   200   401  401
+    GET    /api/v1/audit/export                                                  401  403  403  403   200   200   401  401
     GET    /api/v1/audit/verification                                            401  403  403  403   200   200   401  401
     GET    /api/v1/rooms                                                         401  200  200  200   200   200   401  401
     POST   /api/v1/rooms                                                         401  403  403  201   201   201   401  401
@@ -74,6 +75,7 @@ const TABLE: &str = "
     DELETE /api/v1/system/workspaces/{workspace}/accounts/{account}/sessions     401  401  401  401   401   401   204  204
     DELETE /api/v1/system/workspaces/{workspace}/accounts/{account}/sessions/{session} 401 401 401 401 401  401   404  404
     GET    /api/v1/system/workspaces/{workspace}/audit                           401  401  401  401   401   401   200  200
+    GET    /api/v1/system/workspaces/{workspace}/audit/export                    401  401  401  401   401   401   200  200
     GET    /api/v1/system/workspaces/{workspace}/audit/verification              401  401  401  401   401   401   200  200
     GET    /api/v1/system/workspaces/{workspace}/rooms                           401  401  401  401   401   401   200  200
     POST   /api/v1/system/workspaces/{workspace}/rooms                           401  401  401  401   401   401   201  201

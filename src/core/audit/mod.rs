@@ -230,6 +230,37 @@ impl Record {
     }
 }
 
+/// Which records are looked for; what is not said does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// The actor begins with this.
+    pub actor: Option<String>,
+    /// The action begins with this.
+    pub action: Option<String>,
+    /// The target begins with this.
+    pub target: Option<String>,
+    /// `allowed` or `refused`.
+    pub outcome: Option<String>,
+}
+
+impl Filter {
+    /// Whether a record is looked for.
+    pub fn matches(&self, record: &Record) -> bool {
+        let begins =
+            |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|wanted| text.starts_with(wanted));
+        self.since.is_none_or(|since| record.at >= since)
+            && self.until.is_none_or(|until| record.at < until)
+            && begins(&self.actor, &record.actor)
+            && begins(&self.action, &record.action)
+            && begins(&self.target, &record.target)
+            && self.outcome.as_ref().is_none_or(|outcome| record.outcome == *outcome)
+    }
+}
+
 /// Where and how a chain is broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
@@ -382,6 +413,35 @@ mod tests {
         let mut cut = chain(4);
         cut.remove(1);
         assert_eq!(verify(&cut), Err(ChainError::Gap { expected: 2, found: 3 }));
+    }
+
+    #[test]
+    fn a_filter_looks_at_what_it_names() {
+        let record = Record::decode(&chain(1)[0].0).unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        for (filter, found) in [
+            (Filter::default(), true),
+            (Filter { since: at(1), until: at(2), ..Filter::default() }, true),
+            (Filter { since: at(2), ..Filter::default() }, false),
+            (Filter { until: at(1), ..Filter::default() }, false),
+            (
+                Filter {
+                    actor: text("operator:"),
+                    action: text("account."),
+                    target: text("account:x"),
+                    ..Filter::default()
+                },
+                true,
+            ),
+            (Filter { actor: text("account:"), ..Filter::default() }, false),
+            (Filter { action: text("create"), ..Filter::default() }, false),
+            (Filter { target: text("account:xy"), ..Filter::default() }, false),
+            (Filter { outcome: text("allowed"), ..Filter::default() }, true),
+            (Filter { outcome: text("refused"), ..Filter::default() }, false),
+        ] {
+            assert_eq!(filter.matches(&record), found, "{filter:?}");
+        }
     }
 
     #[test]
