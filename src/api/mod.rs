@@ -35,6 +35,7 @@ mod sign_in;
 mod system;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
+mod throttles;
 mod tickets;
 pub mod types;
 mod views;
@@ -51,7 +52,7 @@ struct Document;
 fn table() -> OpenApiRouter<App> {
     let of_a_workspace = || {
         let people = OpenApiRouter::new().merge(accounts::routes()).merge(audit::routes());
-        people.merge(rooms::routes()).merge(meetings::routes())
+        people.merge(throttles::routes()).merge(rooms::routes()).merge(meetings::routes())
     };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())

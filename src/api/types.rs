@@ -331,6 +331,29 @@ pub struct SessionList {
     pub sessions: Vec<SessionView>,
 }
 
+/// Wrong tries to sign in under a name, as it was typed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ThrottleView {
+    /// The name; there need be no such account.
+    #[schema(value_type = String)]
+    pub user_name: UserName,
+    /// How many in a row.
+    pub wrong_tries: u32,
+    /// When the last one was.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_try_at: Timestamp,
+    /// When the next may be.
+    #[schema(value_type = String, format = DateTime)]
+    pub next_try_at: Timestamp,
+}
+
+/// Names that were tried wrongly in the last day, those that wait for longest first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ThrottleList {
+    /// 1,000 of them at most.
+    pub throttles: Vec<ThrottleView>,
+}
+
 /// `POST /api/v1/system/workspaces`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -27,6 +27,7 @@ mod room;
 mod session;
 mod setup;
 mod status;
+mod throttle;
 mod workspace;
 mod xr;
 
@@ -85,6 +86,9 @@ enum Command {
     /// See and end signed-in devices
     #[command(subcommand)]
     Session(session::Command),
+    /// See who waits before another sign-in, and let them try
+    #[command(subcommand)]
+    Throttle(throttle::Command),
     /// Create and look after rooms
     #[command(subcommand)]
     Room(room::Command),
@@ -204,6 +208,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Workspace(command) => workspace::run(door, command).await,
         Command::Account(command) => account::run(door, command).await,
         Command::Session(command) => session::run(door, command).await,
+        Command::Throttle(command) => throttle::run(door, command).await,
         Command::Room(command) => room::run(door, command).await,
         Command::Meeting(command) => meeting::run(door, command).await,
         Command::Audit(command) => audit::run(door, command).await,

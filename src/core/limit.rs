@@ -17,6 +17,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The first waits; then each doubles the last, up to [`LONGEST_WAIT`].
 const WAITS: [u64; 4] = [1, 3, 5, 10];
 const LONGEST_WAIT: u64 = 900;
+/// Names listed at most.
+const LISTED_MAX: usize = 1_000;
 /// Tries for one name that may be under way at once: a person's devices, and no more guesses than that in parallel.
 const AT_ONCE: u32 = 4;
 
@@ -59,6 +61,17 @@ pub enum Try {
     Abandoned,
 }
 
+/// Wrong tries for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried {
+    /// How many in a row.
+    pub failures: u32,
+    /// When the last one was.
+    pub last: Timestamp,
+    /// When the next may be.
+    pub next: Timestamp,
+}
+
 /// The memory of wrong tries, and of the tries under way.
 #[derive(Debug, Default)]
 pub struct Softlock {
@@ -98,6 +111,31 @@ impl Softlock {
             }
             Try::Abandoned => self.entries.get(subject).map_or(0, |entry| entry.failures),
         }
+    }
+
+    /// The names of a workspace that were tried wrongly in the last day, those that wait for longest first; so many at most.
+    pub fn tried(&self, workspace: &WorkspaceName, now: Timestamp) -> Vec<(UserName, Tried)> {
+        let of_it = self.entries.iter().filter(|(subject, _)| subject.workspace == *workspace);
+        let recent = of_it.filter(|(_, entry)| now.since(entry.last) < FORGET_AFTER);
+        let mut tried: Vec<_> = recent
+            .map(|(subject, Entry { failures, last })| {
+                let tried = Tried { failures: *failures, last: *last, next: *last + wait(*failures) };
+                (subject.user.clone(), tried)
+            })
+            .collect();
+        tried.sort_by(|(one, left), (other, right)| right.next.cmp(&left.next).then_with(|| one.cmp(other)));
+        tried.truncate(LISTED_MAX);
+        tried
+    }
+
+    /// Whether wrong tries are remembered of a name.
+    pub fn has_tried(&self, subject: &Subject) -> bool {
+        self.entries.contains_key(subject)
+    }
+
+    /// Forgets the wrong tries for a name. Those under way count on.
+    pub fn clear(&mut self, subject: &Subject) {
+        self.forget(subject);
     }
 
     /// How long `subject` has to wait before the next try; `None` when it may try now.
@@ -164,6 +202,27 @@ mod tests {
         lock.settle(&ada, Try::Proven, now);
         assert_eq!(lock.wait(&ada, now), None);
         assert_eq!(lock.fail(&ada, now), 1);
+    }
+
+    #[test]
+    fn who_waits_is_listed_of_its_workspace_and_may_be_let_go() {
+        let mut lock = Softlock::default();
+        let now = Timestamp::from_millis(0) + FORGET_AFTER;
+        let elsewhere = Subject { workspace: "other".parse().unwrap(), ..subject("eve") };
+        lock.fail(&elsewhere, now);
+        lock.fail(&subject("old"), Timestamp::from_millis(0));
+        lock.fail(&subject("bob"), now);
+        for _ in 0..3 {
+            lock.fail(&subject("ada"), now);
+        }
+        let listed = lock.tried(&"demo".parse().unwrap(), now);
+        let names: Vec<_> = listed.iter().map(|(name, tried)| (name.as_str(), tried.failures)).collect();
+        assert_eq!(names, [("ada", 3), ("bob", 1)]);
+        assert_eq!(listed[0].1.next, now + Duration::from_secs(5));
+        assert!(lock.has_tried(&subject("ada")));
+        lock.clear(&subject("ada"));
+        assert!(!lock.has_tried(&subject("ada")));
+        assert_eq!(lock.admit(&subject("ada"), now), Ok(()));
     }
 
     #[test]

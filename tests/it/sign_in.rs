@@ -117,3 +117,33 @@ fn changes_of_one_account_at_the_same_moment_do_not_undo_each_other() {
         assert_eq!((&after["role"], &after["display_name"]), (&json!(to), &json!(format!("Ada {round}"))));
     }
 }
+
+#[test]
+fn an_admin_sees_who_waits_and_lets_them_try() {
+    let appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "user");
+    let try_in = |user: &str, password: &str| {
+        let plain = json!({ "workspace": "demo", "user_name": user, "password": password });
+        let body = json!({ "sealed": appliance.seal(&plain), "device_name": "desk" });
+        appliance.https("POST", "/api/v1/sessions", &[], Some(&body)).status
+    };
+    assert_eq!(appliance.cli_json(&["throttle", "list", "-w", "demo"]), json!({ "throttles": [] }));
+    assert_eq!((try_in("ada", "wrong"), try_in("nobody", "wrong")), (401, 401));
+    assert_eq!(try_in("ada", &password), 429);
+    let list = appliance.cli_json(&["throttle", "list", "-w", "demo"]);
+    let throttles = list["throttles"].as_array().unwrap();
+    let mut names: Vec<_> = throttles.iter().map(|one| one["user_name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!((names, &throttles[0]["wrong_tries"]), (vec!["ada", "nobody"], &json!(1)));
+    assert!(appliance.cli_ok(&["throttle", "list", "-w", "demo"]).contains("WRONG TRIES"));
+    assert_eq!(appliance.cli_json(&["throttle", "list", "-w", "system"]), json!({ "throttles": [] }));
+
+    appliance.cli_ok(&["throttle", "clear", "-w", "demo", "ada"]);
+    assert_eq!(try_in("ada", &password), 201);
+    assert_eq!(appliance.cli(&["throttle", "clear", "-w", "demo", "ada"]).status.code(), Some(1));
+    appliance.cli_ok(&["throttle", "clear", "-w", "demo", "nobody"]);
+    let records = appliance.cli_json(&["audit", "list", "-w", "demo", "--action", "throttle."]);
+    let told: Vec<_> =
+        records["records"].as_array().unwrap().iter().map(|one| one["target"].as_str().unwrap()).collect();
+    assert!(told[0].is_empty() && told[1].starts_with("account:"), "{told:?}");
+}
