@@ -45,6 +45,8 @@ use crate::values::id::WorkspaceId;
 const ANCHOR_EVERY: Duration = Duration::from_secs(10);
 /// How many of those until certificates and idle files are looked at.
 const UPKEEP_EVERY: u32 = 6;
+/// How many of those until the heads of the audit are in the log again: an hour.
+const HEADS_EVERY: u32 = 360;
 
 /// Why the appliance did not start or did not stop well.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +191,7 @@ where
         let drained = serve_until_signal(signals, tell, beside, server, relay).await?;
         upkeep.abort();
         services.store.write_anchor(&services.clock).await?;
+        services.store.log_heads(services.clock.now());
         drop(std::fs::remove_file(&config.admin_socket));
         tracing::info!(drain.finished = drained.finished, drain.aborted = drained.aborted, "stopped");
         Ok(())
@@ -293,6 +296,9 @@ async fn upkeep(services: Arc<Services>) {
             tracing::error!(error = %error, "the anchor cannot be written");
         }
         count = count.wrapping_add(1);
+        if count.is_multiple_of(HEADS_EVERY) {
+            services.store.log_heads(services.clock.now());
+        }
         if count.is_multiple_of(UPKEEP_EVERY) {
             services.store.close_idle();
             if let Err(error) = services.trust.renew(&services.store).await {

@@ -4,6 +4,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use conclave::core::audit::Head;
+use conclave::core::keys::identity::PublicIdentity;
+use conclave::values::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::config::text;
@@ -67,6 +70,37 @@ fn the_audit_is_searched_by_who_what_whom_and_when() {
 }
 
 #[test]
+fn the_signed_heads_are_in_the_log() {
+    let mut appliance = Appliance::claimed();
+    appliance.account("demo", "ada", "user");
+    let workspace = appliance.workspace_id("demo");
+    let verdict = appliance.cli_json(&["audit", "verify", "-w", "demo"]);
+    let key = hex::decode(identity_key(&appliance)).unwrap();
+    appliance.stop_well();
+    let log = appliance.log();
+    let head = log.lines().find(|line| line.contains("audit head") && line.contains(&workspace)).unwrap();
+    let field = |name: &str| {
+        let (_, rest) = head.split_once(&format!(" audit.{name}=")).unwrap_or_else(|| panic!("{name}: {head}"));
+        rest.split_whitespace().next().unwrap().trim_matches('"').to_owned()
+    };
+    assert_eq!((field("sequence"), json!(field("hash"))), (verdict["records"].to_string(), verdict["head"].clone()));
+    let head = Head {
+        sequence: field("sequence").parse().unwrap(),
+        hash: hex::decode(field("hash")).unwrap().try_into().unwrap(),
+    };
+    let at = Timestamp::from_millis(field("at").parse().unwrap());
+    let signature = hex::decode(field("signature")).unwrap();
+    let key = PublicIdentity::from_bytes(&key).unwrap();
+    assert_eq!(head.verify(workspace.parse().unwrap(), at, key, &signature), Ok(()));
+}
+
+/// The key that verifies, as `conclave status` shows it.
+fn identity_key(appliance: &Appliance) -> String {
+    let shown = appliance.cli_ok(&["status"]);
+    shown.lines().find_map(|line| line.strip_prefix("Identity key")).unwrap().trim().to_owned()
+}
+
+#[test]
 fn an_export_verifies_on_a_machine_without_an_appliance() {
     let mut appliance = Appliance::claimed();
     let password = appliance.account("demo", "ada", "admin");
@@ -77,8 +111,7 @@ fn an_export_verifies_on_a_machine_without_an_appliance() {
     appliance.cli_ok(&["audit", "export", "-w", "demo", "--out", name]);
     let again = appliance.cli(&["audit", "export", "-w", "demo", "--out", name]);
     assert_eq!(again.status.code(), Some(74), "nothing that is there is overwritten");
-    let shown = appliance.cli_ok(&["status"]);
-    let key = shown.lines().find_map(|line| line.strip_prefix("Identity key")).unwrap().trim().to_owned();
+    let key = identity_key(&appliance);
     let tail = appliance.cli_ok(&["audit", "export", "-w", "demo", "--after", "2"]);
     let workspace = appliance.workspace_id("demo");
     assert!(found(&appliance, &[]).iter().filter(|action| *action == "audit.export").count() >= 2);

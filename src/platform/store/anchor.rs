@@ -121,6 +121,11 @@ impl Anchor {
         self.lock().latest.insert(workspace, head);
     }
 
+    /// The heads that the anchor file holds.
+    pub fn anchored(&self) -> Vec<(WorkspaceId, Head)> {
+        self.lock().anchored.iter().map(|(workspace, head)| (*workspace, *head)).collect()
+    }
+
     /// How often the anchor was written.
     pub fn counter(&self) -> u64 {
         self.lock().counter

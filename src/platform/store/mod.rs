@@ -20,6 +20,7 @@ use crate::platform::store::workspace::{Shared, Workspace, Write};
 use crate::platform::store::writers::Writers;
 use crate::values::id::WorkspaceId;
 use crate::values::secret::Key256;
+use crate::values::time::Timestamp;
 
 pub mod accounts;
 pub mod anchor;
@@ -274,6 +275,22 @@ impl Store {
         let (anchor, identity, now) = (Arc::clone(&self.anchor), Arc::clone(&self.identity), clock.now());
         let written = tokio::task::spawn_blocking(move || anchor.write(counter, &identity, now)).await;
         written.unwrap_or(Err(StoreError::Busy { path: self.layout.anchor() }))
+    }
+
+    /// Writes the signed head of every audit chain to the log: somewhere else than the files they speak of, where the
+    /// journal is forwarded even on another machine.
+    pub fn log_heads(&self, now: Timestamp) {
+        for (workspace, head) in self.anchor.anchored() {
+            let signature = hex::encode(head.sign(workspace, now, &self.identity));
+            tracing::info!(
+                workspace.id = %workspace,
+                audit.sequence = head.sequence,
+                audit.hash = hex::encode(head.hash),
+                audit.at = now.as_millis(),
+                audit.signature = signature,
+                "audit head"
+            );
+        }
     }
 
     /// Whether the anchor file is the one `system.db` knows of (it may lag by the one write a crash cut off).
