@@ -23,7 +23,7 @@ use crate::api::types::{
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permission, Role};
+use crate::core::auth::permission::{Permission, Permissions, Role};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
 use crate::platform::store::sessions;
@@ -77,7 +77,7 @@ async fn list(
     admin: Administration,
     Query(page): Query<Page>,
 ) -> Result<axum::Json<AccountList>, Problem> {
-    let role = admin.require(Permission::AccountManage)?;
+    let role = admin.administers(Permission::AccountManage)?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
     let highest = if role == Role::Admin { Role::Admin } else { Role::PowerUser };
     let read = move |database: &rusqlite::Connection| match page.user_name {
@@ -116,7 +116,7 @@ async fn create(
     uri: Uri,
     Json(request): Json<CreateAccount>,
 ) -> Result<(StatusCode, axum::Json<CreatedAccount>), Problem> {
-    let own_role = admin.require(Permission::AccountManage)?;
+    let own_role = admin.administers(Permission::AccountManage)?;
     let role = request.role.unwrap_or(Role::User);
     if !own_role.manages(role) {
         return Err(Problem::Forbidden(HIGHER_ROLE));
@@ -136,6 +136,7 @@ async fn create(
         role,
         status: AccountStatus::Active,
         voice_off: false,
+        by_hand: Permissions::NONE,
         created_at: now,
     };
     let mut event = admin.caller.event("account.create", format!("account:{}", account.id), Outcome::Allowed);
@@ -154,20 +155,20 @@ async fn create(
 }
 
 #[derive(Deserialize)]
-struct AccountPath {
-    account: AccountId,
+pub(super) struct AccountPath {
+    pub account: AccountId,
 }
 
 /// The account, when it exists for this caller.
-async fn visible(admin: &Administration, id: AccountId) -> Result<Account, Problem> {
-    let role = admin.require(Permission::AccountManage)?;
+pub(super) async fn visible(admin: &Administration, id: AccountId) -> Result<Account, Problem> {
+    let role = admin.administers(Permission::AccountManage)?;
     let found = admin.workspace.read(move |database| accounts::find(database, id)).await?;
     found.filter(|account| role.sees(account.role)).ok_or(Problem::NotFound)
 }
 
 /// The account as it is inside a write transaction, when the caller may change it. Decided here and not before: another
 /// admin may act at the same moment.
-fn managed(write: &Write<'_>, id: AccountId, own_role: Role) -> rusqlite::Result<Result<Account, Problem>> {
+pub(super) fn managed(write: &Write<'_>, id: AccountId, own_role: Role) -> rusqlite::Result<Result<Account, Problem>> {
     Ok(match accounts::find(write.sql(), id)?.filter(|account| own_role.sees(account.role)) {
         Some(account) if own_role.manages(account.role) => Ok(account),
         Some(_) => Err(Problem::Forbidden(HIGHER_ROLE)),
@@ -211,7 +212,7 @@ async fn update(
     Path(AccountPath { account }): Path<AccountPath>,
     Json(request): Json<UpdateAccount>,
 ) -> Result<axum::Json<AccountView>, Problem> {
-    let own_role = admin.require(Permission::AccountManage)?;
+    let own_role = admin.administers(Permission::AccountManage)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
@@ -282,7 +283,7 @@ async fn reset_password(
     uri: Uri,
     Json(request): Json<ResetPassword>,
 ) -> Result<axum::Json<PasswordSet>, Problem> {
-    let own_role = admin.require(Permission::AccountPasswordReset)?;
+    let own_role = admin.administers(Permission::AccountPasswordReset)?;
     let found = visible(&admin, account).await?;
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
     let hints = [found.user_name.as_str(), found.display_name.as_str(), workspace.name.as_str()];
@@ -339,7 +340,7 @@ async fn end_sessions(
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
 ) -> Result<StatusCode, Problem> {
-    let own_role = admin.require(Permission::AccountManage)?;
+    let own_role = admin.administers(Permission::AccountManage)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("session.delete_all", format!("account:{account}"), Outcome::Allowed);
@@ -374,7 +375,7 @@ async fn end_session(
     admin: Administration,
     Path(SessionPath { account, session }): Path<SessionPath>,
 ) -> Result<StatusCode, Problem> {
-    let own_role = admin.require(Permission::AccountManage)?;
+    let own_role = admin.administers(Permission::AccountManage)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);

@@ -27,6 +27,7 @@ pub mod error;
 mod extract;
 mod me;
 mod meetings;
+mod permissions;
 mod principal;
 mod rooms;
 pub mod services;
@@ -52,7 +53,7 @@ struct Document;
 fn table() -> OpenApiRouter<App> {
     let of_a_workspace = || {
         let people = OpenApiRouter::new().merge(accounts::routes()).merge(audit::routes());
-        people.merge(throttles::routes()).merge(rooms::routes()).merge(meetings::routes())
+        people.merge(permissions::routes()).merge(throttles::routes()).merge(rooms::routes()).merge(meetings::routes())
     };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())

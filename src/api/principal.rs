@@ -17,7 +17,7 @@ use crate::api::extract::Path;
 use crate::api::services::{App, Services};
 use crate::core::audit::{Actor, Event, Outcome, Strength};
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permission, Role};
+use crate::core::auth::permission::{Permission, Rights, Role};
 use crate::core::auth::token::Audience;
 use crate::platform::https::Peer;
 use crate::platform::store::accounts::{self, Account};
@@ -157,7 +157,7 @@ pub struct Administration {
     pub workspace: Arc<Workspace>,
     /// For the audit.
     pub caller: Caller,
-    role: Role,
+    rights: Rights,
 }
 
 #[derive(Deserialize)]
@@ -176,7 +176,8 @@ impl FromRequestParts<App> for Administration {
             let member = Member::from_request_parts(parts, app).await?;
             return match member.audience {
                 Audience::Member => {
-                    Ok(Self { workspace: member.workspace, caller: member.caller, role: member.account.role })
+                    let rights = member.account.rights();
+                    Ok(Self { workspace: member.workspace, caller: member.caller, rights })
                 }
                 Audience::System => Err(Problem::Unauthenticated),
             };
@@ -184,19 +185,24 @@ impl FromRequestParts<App> for Administration {
         let operator = Operator::from_request_parts(parts, app).await?;
         let Path(WorkspacePath { workspace }) = Path::from_request_parts(parts, app).await?;
         let workspace = existing_workspace(app, workspace).await?;
-        Ok(Self { workspace, caller: operator.caller, role: Role::Admin })
+        Ok(Self { workspace, caller: operator.caller, rights: Rights::of(Role::Admin) })
     }
 }
 
 impl Administration {
     /// The caller's role here.
     pub const fn role(&self) -> Role {
-        self.role
+        self.rights.role
     }
 
-    /// The caller's role here, when it carries `permission`.
+    /// The caller's role here, when it has `permission`.
     pub fn require(&self, permission: Permission) -> Result<Role, Problem> {
-        if self.role.carries(permission) { Ok(self.role) } else { Err(Problem::Forbidden(permission.as_str())) }
+        if self.rights.has(permission) { Ok(self.role()) } else { Err(Problem::Forbidden(permission.as_str())) }
+    }
+
+    /// The role as which the caller administers accounts, when it has `permission`.
+    pub fn administers(&self, permission: Permission) -> Result<Role, Problem> {
+        self.require(permission).map(|_| self.rights.administers_as())
     }
 }
 

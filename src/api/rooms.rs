@@ -19,7 +19,7 @@ use crate::api::principal::Administration;
 use crate::api::services::{App, Services};
 use crate::api::types::rooms::{CreateRoom, LiveView, PolicyChange, PresentView, RoomList, RoomView, UpdateRoom};
 use crate::core::audit::Outcome;
-use crate::core::auth::permission::{Permission, Role};
+use crate::core::auth::permission::{Permission, Rights, Role};
 use crate::core::keys::epoch::RotationInterval;
 use crate::core::room::policy::{CAPACITY_MAX, RoomPolicy};
 use crate::hub::facts::MeetingFacts;
@@ -184,7 +184,7 @@ async fn delete(
 
 /// Whether a room exists for this role.
 pub(super) fn may_enter(room: &Room, role: Role) -> bool {
-    room.policy.grant(role, false).is_some()
+    room.policy.grant(Rights::of(role), false).is_some()
 }
 
 fn target(room: RoomId) -> String {
@@ -217,7 +217,7 @@ fn changed(policy: RoomPolicy, change: PolicyChange, role: Role) -> Result<RoomP
         voices,
         rotation,
     };
-    if after.grant(role, false).is_none() {
+    if after.grant(Rights::of(role), false).is_none() {
         return Err(Problem::Forbidden(ROLE_THAT_ENTERS));
     }
     Ok(after)

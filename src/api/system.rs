@@ -15,7 +15,7 @@ use crate::api::types::{Base64, Setup, SetupDone, Status, TrustView};
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::Role;
+use crate::core::auth::permission::{Permissions, Role};
 use crate::platform::entropy;
 use crate::platform::password;
 use crate::platform::pki::Scope;
@@ -141,6 +141,7 @@ async fn setup(
         role: Role::Admin,
         status: AccountStatus::Active,
         voice_off: false,
+        by_hand: Permissions::NONE,
         created_at: now,
     };
     let event = local.caller.event("appliance.claim", format!("operator:{}", operator.id), Outcome::Allowed);

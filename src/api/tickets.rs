@@ -113,7 +113,7 @@ impl Asked {
         };
         let room = rooms::find(write.sql(), self.room)?;
         let granted =
-            room.and_then(|room| room.policy.grant(account.role, account.voice_off).map(|grant| (room, grant)));
+            room.and_then(|room| room.policy.grant(account.rights(), account.voice_off).map(|grant| (room, grant)));
         let Some((room, grant)) = granted else { return Ok(Err(Problem::NotFound)) };
         let Some(psk) = sessions::exported(write.sql(), write.keys(), session.id)? else {
             return Ok(Err(Problem::SealedSessionRequired));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::Role;
+use crate::core::auth::permission::{Role, Source};
 use crate::values::id::{AccountId, SealingKeyId, SessionId, WorkspaceId};
 use crate::values::name::{DisplayName, UserName, WorkspaceName};
 use crate::values::secret::SecretText;
@@ -191,8 +191,10 @@ pub struct AccountView {
     pub voice_off: bool,
     /// Where it belongs.
     pub workspace: WorkspaceRef,
-    /// What its role carries.
+    /// What it may do: what its role carries, and what it was given by hand.
     pub permissions: Vec<String>,
+    /// What it was given by hand.
+    pub by_hand: Vec<String>,
     /// Since when it exists.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -329,6 +331,41 @@ pub struct SessionView {
 pub struct SessionList {
     /// All of them.
     pub sessions: Vec<SessionView>,
+}
+
+/// A permission of an account, and why it has it or not.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PermissionView {
+    /// Its name.
+    pub permission: String,
+    /// Whether the account may do it now.
+    pub effective: bool,
+    /// `role` or `hand`; without it the account does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub source: Option<Source>,
+    /// The lowest role that carries it; without it no role does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub lowest_role: Option<Role>,
+    /// What stands in its way: `account-disabled`, `account-voice-off`, `room-entry`, `room-voice-off`,
+    /// `room-screen-share-off`, `workspace-read-only`.
+    pub obstacles: Vec<String>,
+}
+
+/// What an account may do, and why.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// Which account.
+    #[schema(value_type = String, format = Uuid)]
+    pub account: AccountId,
+    /// Its role, or the one that was asked about.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Whether it is what would be.
+    pub simulated: bool,
+    /// Every permission.
+    pub permissions: Vec<PermissionView>,
 }
 
 /// Wrong tries to sign in under a name, as it was typed.

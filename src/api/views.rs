@@ -23,6 +23,10 @@ pub async fn workspace_ref(app: &Services, id: WorkspaceId) -> Result<WorkspaceR
     entry.map(|entry| WorkspaceRef { id, name: entry.name }).ok_or(Problem::NotFound)
 }
 
+fn names(permissions: impl Iterator<Item = Permission>) -> Vec<String> {
+    permissions.map(|permission| permission.as_str().to_owned()).collect()
+}
+
 /// An account in its workspace.
 pub fn account(account: &Account, workspace: &WorkspaceRef) -> AccountView {
     AccountView {
@@ -33,7 +37,8 @@ pub fn account(account: &Account, workspace: &WorkspaceRef) -> AccountView {
         status: account.status,
         voice_off: account.voice_off,
         workspace: workspace.clone(),
-        permissions: account.role.permissions().map(|permission: Permission| permission.as_str().to_owned()).collect(),
+        permissions: names(account.rights().permissions()),
+        by_hand: names(account.by_hand.iter()),
         created_at: account.created_at,
     }
 }

@@ -8,10 +8,11 @@ use hyper::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::api::types::{AccountList, AccountView, CreatedAccount, PasswordSet};
+use crate::api::types::{AccountList, AccountView, CreatedAccount, Explanation, PasswordSet, PermissionView};
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
-use crate::cli::{Door, InWorkspace, workspace};
+use crate::cli::{Door, InWorkspace, room, workspace};
+use crate::core::auth::permission::{Role, Source};
 use crate::values::name::UserName;
 
 /// Accounts.
@@ -62,6 +63,46 @@ pub enum Command {
         /// Whether its voice may be heard, in every room and at once
         #[arg(long, value_enum)]
         voice: Switch,
+    },
+    /// Explain what an account may do and why, or would if something changed
+    #[command(
+        after_help = "Example: conclave account permissions --workspace demo bob --room lobby --give room.moderate"
+    )]
+    Permissions {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        /// With the rules of this room
+        #[arg(long, value_name = "ROOM")]
+        room: Option<String>,
+        /// As if it had this role
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+        /// As if it were given this permission; may be given several times
+        #[arg(long, value_name = "PERMISSION")]
+        give: Vec<String>,
+        /// As if this were taken from what it was given; may be given several times
+        #[arg(long, value_name = "PERMISSION")]
+        take: Vec<String>,
+    },
+    /// Give an account a permission by hand
+    Give {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        /// Name of the permission, such as `room.moderate`
+        permission: String,
+    },
+    /// Take away a permission that was given by hand
+    Take {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        /// Name of the permission
+        permission: String,
     },
     /// Switch an account off and end its sessions; its data stays
     Disable {
@@ -138,6 +179,23 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Set { at, name, voice } => {
             update(door, &at, &name, json!({ "voice_off": voice == Switch::Off })).await
         }
+        Command::Permissions { at, name, room, role, give, take } => {
+            let (path, _) = find(door, &at, &name).await?;
+            let mut query = String::new();
+            if let Some(room) = room {
+                let (_, room) = room::find(door, &at, &room).await?;
+                query.push_str(&format!("&room={}", room.id));
+            }
+            let lists = [("role", role.unwrap_or_default()), ("give", give.join(",")), ("take", take.join(","))];
+            for (name, value) in lists.iter().filter(|(_, value)| !value.is_empty()) {
+                query.push_str(&format!("&{name}={}", percent_encoded(value)));
+            }
+            let path = format!("{path}/permissions/explain?{}", query.trim_start_matches('&'));
+            let explanation: Explanation = door.client.get(&path).await?;
+            Ok(door.output.print(&explanation, explanation_text)?)
+        }
+        Command::Give { at, name, permission } => by_hand(door, &at, &name, &permission, Method::PUT).await,
+        Command::Take { at, name, permission } => by_hand(door, &at, &name, &permission, Method::DELETE).await,
         Command::Disable { at, name } => update(door, &at, &name, json!({ "status": "disabled" })).await,
         Command::Enable { at, name } => update(door, &at, &name, json!({ "status": "active" })).await,
         Command::Password { at, name, password } => {
@@ -155,6 +213,28 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&set, text)?)
         }
     }
+}
+
+async fn by_hand(door: &Door, at: &InWorkspace, name: &str, permission: &str, method: Method) -> Result<(), Failure> {
+    let (path, _) = find(door, at, name).await?;
+    door.client.send_empty(method, &format!("{path}/permissions/{}", percent_encoded(permission))).await?;
+    let (_, account) = find(door, at, name).await?;
+    Ok(door.output.print(&account, |account| show_text(account, None))?)
+}
+
+fn explanation_text(explanation: &Explanation) -> String {
+    let row = |view: &PermissionView| {
+        let source = match view.source {
+            Some(Source::Role) => "by role",
+            Some(Source::Hand) => "by hand",
+            None => "no",
+        };
+        let lowest = view.lowest_role.map_or("nobody", Role::as_str);
+        let effective = if view.effective { "yes" } else { "no" };
+        [&view.permission, source, effective, lowest, &view.obstacles.join(", ")].map(ToString::to_string)
+    };
+    let rows: Vec<_> = explanation.permissions.iter().map(row).collect();
+    table(["PERMISSION", "HAS IT", "MAY NOW", "CARRIED FROM", "IN THE WAY"], &rows)
 }
 
 fn add_password(body: &mut Value, source: &PasswordSource) -> Result<(), Failure> {
@@ -232,6 +312,7 @@ fn show_text(account: &AccountView, password: Option<&String>) -> String {
         ("Role", account.role.as_str().to_owned()),
         ("Status", account.status.as_str().to_owned()),
         ("Voice", if account.voice_off { "off" } else { "on" }.to_owned()),
+        ("By hand", if account.by_hand.is_empty() { "nothing".to_owned() } else { account.by_hand.join(", ") }),
         ("Id", account.id.to_string()),
     ];
     pairs.extend(password.map(|password| ("Password", format!("{password}   (told this once)"))));

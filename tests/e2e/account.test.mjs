@@ -22,6 +22,8 @@ test("it says who is signed in, and what they may do", async () => {
   assert.match(facts, /Role\s+(Admin|Power User|User|Guest)/);
   assert.match(facts, /Status\s+Active/);
   assert.ok((await page.locator("conclave-permission-list li code").count()) > 0);
+  const given = page.locator("conclave-permission-list li").filter({ hasText: "Given to you" });
+  assert.deepEqual(await given.locator("code").allInnerTexts(), ["xr.early_access"]);
   assert.equal(await sessionRows(page).filter({ hasText: "This device" }).count(), 1);
   await signOut(page);
   await context.close();

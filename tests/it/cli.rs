@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use conclave::core::auth::login::AccountStatus;
-use conclave::core::auth::permission::Role;
+use conclave::core::auth::permission::{Permissions, Role};
 use conclave::platform::clock::Clock;
 use conclave::platform::entropy;
 use conclave::platform::store::accounts::{self, Account};
@@ -296,6 +296,7 @@ fn fill(appliance: &Appliance, workspace: &str, names: &[String]) {
         role: Role::User,
         status: AccountStatus::Active,
         voice_off: false,
+        by_hand: Permissions::NONE,
         created_at: now,
     };
     let all: Vec<Account> = names.iter().map(account).collect();

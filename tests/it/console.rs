@@ -11,6 +11,7 @@ fn the_pages_work_in_a_real_browser() {
     let appliance = Appliance::claimed();
     let password = appliance.account("demo", "ada", "admin");
     appliance.cli_ok(&["room", "create", "-w", "demo", "lobby"]);
+    appliance.cli_ok(&["account", "give", "-w", "demo", "ada", "xr.early_access"]);
     let home = tempfile::tempdir().unwrap();
     trust_root(home.path(), &appliance.root_pem());
 

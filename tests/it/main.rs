@@ -29,6 +29,7 @@ mod https;
 mod independent;
 mod layering;
 mod meetings;
+mod permissions;
 mod pki;
 mod roles;
 mod rooms;

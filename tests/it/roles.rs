@@ -37,6 +37,9 @@ const TABLE: &str = "
     GET    /api/v1/accounts/{account}/sessions                                   401  403  403  200   200   404   401  401
     DELETE /api/v1/accounts/{account}/sessions                                   401  403  403  204   204   404   401  401
     DELETE /api/v1/accounts/{account}/sessions/{session}                         401  403  403  404   404   404   401  401
+    GET    /api/v1/accounts/{account}/permissions/explain                        401  403  403  200   200   404   401  401
+    PUT    /api/v1/accounts/{account}/permissions/{permission}                   401  403  403  403   204   404   401  401
+    DELETE /api/v1/accounts/{account}/permissions/{permission}                   401  403  403  403   204   404   401  401
     GET    /api/v1/throttles                                                     401  403  403  403   200   200   401  401
     DELETE /api/v1/throttles/{user_name}                                         401  403  403  403   404   404   401  401
     GET    /api/v1/audit                                                         401  403  403  403   200   200   401  401
@@ -76,6 +79,9 @@ const TABLE: &str = "
     GET    /api/v1/system/workspaces/{workspace}/accounts/{account}/sessions     401  401  401  401   401   401   200  200
     DELETE /api/v1/system/workspaces/{workspace}/accounts/{account}/sessions     401  401  401  401   401   401   204  204
     DELETE /api/v1/system/workspaces/{workspace}/accounts/{account}/sessions/{session} 401 401 401 401 401  401   404  404
+    GET    /api/v1/system/workspaces/{workspace}/accounts/{account}/permissions/explain  401  401  401  401   401   401   200  200
+    PUT    /api/v1/system/workspaces/{workspace}/accounts/{account}/permissions/{permission}  401  401  401  401   401   401   204  204
+    DELETE /api/v1/system/workspaces/{workspace}/accounts/{account}/permissions/{permission}  401  401  401  401   401   401   204  204
     GET    /api/v1/system/workspaces/{workspace}/throttles                       401  401  401  401   401   401   200  200
     DELETE /api/v1/system/workspaces/{workspace}/throttles/{user_name}           401  401  401  401   401   401   404  404
     GET    /api/v1/system/workspaces/{workspace}/audit                           401  401  401  401   401   401   200  200
@@ -174,7 +180,11 @@ impl Scene {
     fn fill(&self, method: &str, path: &str) -> String {
         let room = if method == "DELETE" { NOBODY } else { &self.room };
         let path = path.replace("{workspace}", &self.workspace).replace("{account}", &self.account);
-        let path = path.replace("{room}", room).replace("{number}", "1").replace("{user_name}", "nobody");
+        let path = path
+            .replace("{room}", room)
+            .replace("{number}", "1")
+            .replace("{user_name}", "nobody")
+            .replace("{permission}", "room.moderate");
         path.replace("{session}", NOBODY).replace("{meeting}", NOBODY)
     }
 

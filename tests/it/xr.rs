@@ -3,7 +3,7 @@
 
 mod churn;
 mod comeback;
-mod hall;
+pub mod hall;
 mod hostile;
 mod moderation;
 mod secrecy;

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::core::auth::login::AccountStatus;
-    use crate::core::auth::permission::Role;
+    use crate::core::auth::permission::{Permissions, Role};
     use crate::core::keys::epoch::reason::Reason;
     use crate::values::id::{MeetingId, RoomId, SessionId, WorkspaceId};
     use crate::values::time::Timestamp;
@@ -147,6 +147,7 @@ mod tests {
             role: Role::Admin,
             status: AccountStatus::Active,
             voice_off: false,
+            by_hand: Permissions::NONE,
             created_at: Timestamp::from_millis(0),
         };
         let shown = |known| serde_json::to_value(meeting(&facts(), &known)).unwrap();

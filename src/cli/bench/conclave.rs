@@ -16,7 +16,7 @@ use super::error::BenchError;
 use super::load::Load;
 use super::subject::{Facts, Running, Started};
 use super::tls::Identity;
-use crate::core::auth::permission::Role;
+use crate::core::auth::permission::{Rights, Role};
 use crate::core::auth::ticket::{KeyThumbprint, TicketAudience, TicketClaims};
 use crate::core::room::policy::RoomPolicy;
 use crate::hub::Hub;
@@ -96,7 +96,8 @@ impl Tickets<'_> {
             voices: self.load.voices(),
             ..RoomPolicy::default()
         };
-        let grant = policy.grant(Role::User, false).ok_or_else(|| unstarted("users may not enter rooms"))?;
+        let grant =
+            policy.grant(Rights::of(Role::User), false).ok_or_else(|| unstarted("users may not enter rooms"))?;
         let name: DisplayName = format!("Participant {index}").parse().map_err(unstarted)?;
         let claims = TicketClaims {
             iss: "conclave:bench".to_owned(),

@@ -43,11 +43,6 @@ impl Role {
         permission.lowest_role().is_some_and(|lowest| self >= lowest)
     }
 
-    /// What the role carries, in the order of [`Permission::ALL`].
-    pub fn permissions(self) -> impl Iterator<Item = Permission> {
-        Permission::ALL.into_iter().filter(move |permission| self.carries(*permission))
-    }
-
     /// Whether this role may create, change or disable accounts of role `other`.
     pub fn manages(self, other: Self) -> bool {
         match self {
@@ -114,13 +109,144 @@ permissions! {
     PrivacyRequests "privacy.requests" Some(Role::Admin), "Handle privacy requests.";
 }
 
+impl Permission {
+    /// The permission with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|permission| permission.as_str() == name)
+    }
+
+    fn bit(self) -> u32 {
+        1 << (self as u32)
+    }
+}
+
+/// A set of permissions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permissions(u32);
+
+impl Permissions {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Whether it is among them.
+    pub fn has(self, permission: Permission) -> bool {
+        self.0 & permission.bit() != 0
+    }
+
+    /// These and this one.
+    #[must_use]
+    pub fn with(self, permission: Permission) -> Self {
+        Self(self.0 | permission.bit())
+    }
+
+    /// These without this one.
+    #[must_use]
+    pub fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !permission.bit())
+    }
+
+    /// All of them, in the order of [`Permission::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
+    }
+
+    /// Their names as they are stored: in alphabetical order, a space between two.
+    pub fn to_names(self) -> String {
+        let mut names: Vec<_> = self.iter().map(Permission::as_str).collect();
+        names.sort_unstable();
+        names.join(" ")
+    }
+
+    /// Reads stored names; `None` when one is none.
+    pub fn from_names(names: &str) -> Option<Self> {
+        let mut all = names.split(' ').filter(|name| !name.is_empty()).map(Permission::from_name);
+        all.try_fold(Self::NONE, |all, permission| Some(all.with(permission?)))
+    }
+}
+
+/// Where a permission comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The role carries it.
+    Role,
+    /// It was given by hand.
+    Hand,
+}
+
+/// What an account may do: what its role carries, and what it was given by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// Its role.
+    pub role: Role,
+    /// What it was given.
+    pub by_hand: Permissions,
+}
+
+impl Rights {
+    /// Those of a role, and nothing by hand.
+    pub const fn of(role: Role) -> Self {
+        Self { role, by_hand: Permissions::NONE }
+    }
+
+    /// Whether it has a permission.
+    pub fn has(self, permission: Permission) -> bool {
+        self.source(permission).is_some()
+    }
+
+    /// Where it has a permission from. What the role carries need not be given.
+    pub fn source(self, permission: Permission) -> Option<Source> {
+        if self.role.carries(permission) {
+            return Some(Source::Role);
+        }
+        self.by_hand.has(permission).then_some(Source::Hand)
+    }
+
+    /// All of them, in the order of [`Permission::ALL`].
+    pub fn permissions(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
+    }
+
+    /// The role as which accounts are administered: who was given the right to by hand does so as a Power User does.
+    pub fn administers_as(self) -> Role {
+        self.role.max(Role::PowerUser)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn what_was_given_by_hand_adds_to_the_role_and_takes_nothing() {
+        let given = Permissions::NONE.with(Permission::RoomModerate).with(Permission::RoomJoin);
+        let rights = Rights { role: Role::Guest, by_hand: given };
+        let sources =
+            [Permission::RoomJoin, Permission::RoomModerate, Permission::RoomCreate].map(|one| rights.source(one));
+        assert_eq!(sources, [Some(Source::Role), Some(Source::Hand), None]);
+        assert_eq!(rights.permissions().collect::<Vec<_>>(), [Permission::RoomJoin, Permission::RoomModerate]);
+        assert_eq!(Rights::of(Role::Admin).permissions().count(), Permission::ALL.len() - 1);
+        assert_eq!(
+            [Role::Guest, Role::Admin].map(|role| Rights::of(role).administers_as()),
+            [Role::PowerUser, Role::Admin]
+        );
+    }
+
+    #[test]
+    fn sets_of_permissions_read_back_by_their_names() {
+        let all = Permission::ALL.into_iter().fold(Permissions::NONE, Permissions::with);
+        assert_eq!(Permissions::from_names(&all.to_names()), Some(all));
+        assert_eq!(Permissions::from_names(""), Some(Permissions::NONE));
+        assert_eq!(Permissions::from_names("room.join room.fly"), None);
+        let two = Permissions::from_names("room.voice room.join").unwrap();
+        assert_eq!(two.to_names(), "room.join room.voice");
+        assert_eq!(two.without(Permission::RoomVoice).to_names(), "room.join");
+        assert!(Permission::ALL.len() <= 32, "the set is 32 bits");
+    }
+
+    #[test]
     fn a_guest_may_enter_and_nothing_else() {
-        let names: Vec<_> = Role::Guest.permissions().map(Permission::as_str).collect();
+        let names: Vec<_> = Rights::of(Role::Guest).permissions().map(Permission::as_str).collect();
         assert_eq!(names, ["room.join"]);
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::auth::permission::{Permission, Role};
+use crate::core::auth::permission::{Permission, Rights, Role};
 use crate::core::auth::ticket::Grant;
 use crate::core::keys::epoch::RotationInterval;
 
@@ -82,21 +82,21 @@ impl Default for RoomPolicy {
 }
 
 impl RoomPolicy {
-    /// What an account of this role may do in the room; `None` when it may not enter. `voice_off`: an admin switched
-    /// the account's voice off.
-    pub fn grant(&self, role: Role, voice_off: bool) -> Option<Grant> {
-        if role < self.entry || !role.carries(Permission::RoomJoin) {
+    /// What an account with these rights may do in the room; `None` when it may not enter, which is by its role.
+    /// `voice_off`: an admin switched the account's voice off.
+    pub fn grant(&self, rights: Rights, voice_off: bool) -> Option<Grant> {
+        if rights.role < self.entry || !rights.has(Permission::RoomJoin) {
             return None;
         }
-        let moderate = role.carries(Permission::RoomModerate);
+        let moderate = rights.has(Permission::RoomModerate);
         Some(Grant {
-            voice: role.carries(Permission::RoomVoice),
+            voice: rights.has(Permission::RoomVoice),
             voice_off,
-            screen: role.carries(Permission::RoomScreenShare),
+            screen: rights.has(Permission::RoomScreenShare),
             moderate,
             lobby: match self.lobby {
                 Lobby::Off => false,
-                Lobby::Guests => role == Role::Guest,
+                Lobby::Guests => rights.role == Role::Guest,
                 Lobby::Everyone => !moderate,
             },
         })
@@ -111,20 +111,24 @@ mod tests {
     fn a_role_gets_what_it_carries_and_no_more() {
         let policy = RoomPolicy::default();
         let grant = |voice, screen, moderate| Some(Grant { voice, voice_off: false, screen, moderate, lobby: false });
-        assert_eq!(policy.grant(Role::Guest, false), grant(false, false, false));
-        assert_eq!(policy.grant(Role::User, false), grant(true, true, false));
-        assert_eq!(policy.grant(Role::User, true).map(|grant| (grant.voice, grant.voice_off)), Some((true, true)));
-        assert_eq!(policy.grant(Role::PowerUser, false), grant(true, true, true));
+        assert_eq!(policy.grant(Rights::of(Role::Guest), false), grant(false, false, false));
+        assert_eq!(policy.grant(Rights::of(Role::User), false), grant(true, true, false));
+        assert_eq!(
+            policy.grant(Rights::of(Role::User), true).map(|grant| (grant.voice, grant.voice_off)),
+            Some((true, true))
+        );
+        assert_eq!(policy.grant(Rights::of(Role::PowerUser), false), grant(true, true, true));
     }
 
     #[test]
     fn entry_and_lobby_are_by_role() {
         let policy = RoomPolicy { entry: Role::User, lobby: Lobby::Everyone, ..RoomPolicy::default() };
-        assert_eq!(policy.grant(Role::Guest, false), None);
-        assert_eq!(policy.grant(Role::User, false).map(|grant| grant.lobby), Some(true));
-        assert_eq!(policy.grant(Role::Admin, false).map(|grant| grant.lobby), Some(false));
+        assert_eq!(policy.grant(Rights::of(Role::Guest), false), None);
+        assert_eq!(policy.grant(Rights::of(Role::User), false).map(|grant| grant.lobby), Some(true));
+        assert_eq!(policy.grant(Rights::of(Role::Admin), false).map(|grant| grant.lobby), Some(false));
         let guests = RoomPolicy { lobby: Lobby::Guests, ..RoomPolicy::default() };
-        let waits = [Role::Guest, Role::User].map(|role| guests.grant(role, false).map(|grant| grant.lobby));
+        let waits =
+            [Role::Guest, Role::User].map(|role| guests.grant(Rights::of(role), false).map(|grant| grant.lobby));
         assert_eq!(waits, [Some(true), Some(false)]);
     }
 }

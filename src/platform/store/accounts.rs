@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::core::auth::login::{AccountStatus, StoredAccount};
-use crate::core::auth::permission::Role;
+use crate::core::auth::permission::{Permissions, Rights, Role};
 use crate::platform::store::keyring::WorkspaceKeys;
 use crate::platform::store::row::{BadColumn, id, text, time};
 use crate::platform::store::workspace::Write;
@@ -27,8 +27,17 @@ pub struct Account {
     pub status: AccountStatus,
     /// Whether its voice is switched off in every meeting.
     pub voice_off: bool,
+    /// What it was given by hand.
+    pub by_hand: Permissions,
     /// Since when it exists.
     pub created_at: Timestamp,
+}
+
+impl Account {
+    /// What it may do.
+    pub const fn rights(&self) -> Rights {
+        Rights { role: self.role, by_hand: self.by_hand }
+    }
 }
 
 /// Why an account could not be made.
@@ -40,7 +49,7 @@ pub enum NameTaken {
     LooksAlike,
 }
 
-const COLUMNS: &str = "id, user_name, display_name, role, status, voice_off, created_at";
+const COLUMNS: &str = "id, user_name, display_name, role, status, voice_off, by_hand, created_at";
 
 fn role(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Role> {
     Role::from_name(&row.get::<_, String>(column)?).ok_or_else(|| BadColumn(column).into())
@@ -62,6 +71,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         role: role(row, "role")?,
         status: status(row)?,
         voice_off: row.get("voice_off")?,
+        by_hand: Permissions::from_names(&row.get::<_, String>("by_hand")?).ok_or(BadColumn("by_hand"))?,
         created_at: time(row, "created_at")?,
     })
 }
@@ -195,13 +205,15 @@ pub fn set_password(write: &Write<'_>, id: AccountId, password_hash: &str, now: 
 
 /// Switches an account or its voice on or off, changes its role or its display name.
 pub fn update(write: &Write<'_>, account: &Account) -> rusqlite::Result<()> {
-    let sql = "UPDATE accounts SET display_name = ?2, role = ?3, status = ?4, voice_off = ?5 WHERE id = ?1";
+    let sql =
+        "UPDATE accounts SET display_name = ?2, role = ?3, status = ?4, voice_off = ?5, by_hand = ?6 WHERE id = ?1";
     let values = params![
         account.id.as_bytes(),
         account.display_name.as_str(),
         account.role.as_str(),
         account.status.as_str(),
-        account.voice_off
+        account.voice_off,
+        account.by_hand.to_names()
     ];
     write.sql().execute(sql, values)?;
     Ok(())

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_workspace.sql"), system_only: false },
     Migration { sql: include_str!("migrations/0002_system.sql"), system_only: true },
     Migration { sql: include_str!("migrations/0003_rooms.sql"), system_only: false },
+    Migration { sql: include_str!("migrations/0004_by_hand.sql"), system_only: false },
 ];
 
 /// The newest schema this release knows.

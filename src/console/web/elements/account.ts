@@ -56,7 +56,7 @@ export class AccountPage extends HTMLElement {
     this.#content.replaceChildren(
       profile(account),
       h("div", { class: "account-main" }, ...rooms, sessionList(), passwordChange(account)),
-      permissionList(account.permissions),
+      permissionList(account.permissions, account.by_hand),
     );
   }
 

@@ -7,11 +7,13 @@ import { h } from "../page/dom";
 const words = text.permissions;
 
 export class PermissionList extends HTMLElement {
-  fill(permissions: readonly string[]): this {
+  fill(permissions: readonly string[], byHand: readonly string[]): this {
     this.className = "panel permissions";
-    const items = permissions.map((id) =>
-      h("li", {}, h("span", { class: "permission-name" }, words.names[id] ?? words.unnamed), " ", h("code", {}, id)),
-    );
+    const items = permissions.map((id) => {
+      const name = h("span", { class: "permission-name" }, words.names[id] ?? words.unnamed);
+      const given = byHand.includes(id) ? [" ", h("span", { class: "state" }, words.byHand)] : [];
+      return h("li", {}, name, " ", h("code", {}, id), ...given);
+    });
     this.append(
       h("h2", {}, words.title),
       h("p", { class: "lead" }, words.lead),
@@ -23,6 +25,6 @@ export class PermissionList extends HTMLElement {
 
 customElements.define("conclave-permission-list", PermissionList);
 
-export function permissionList(permissions: readonly string[]): PermissionList {
-  return (document.createElement("conclave-permission-list") as PermissionList).fill(permissions);
+export function permissionList(permissions: readonly string[], byHand: readonly string[]): PermissionList {
+  return (document.createElement("conclave-permission-list") as PermissionList).fill(permissions, byHand);
 }

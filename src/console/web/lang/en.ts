@@ -110,6 +110,7 @@ export const en = {
   permissions: {
     title: "Permissions",
     lead: "What you may do in this workspace.",
+    byHand: "Given to you",
     empty: "Your account has no permissions yet. An admin of your workspace can give them to you.",
     names: {
       "room.join": "Enter a room",

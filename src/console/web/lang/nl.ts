@@ -111,6 +111,7 @@ export const nl: Text = {
   permissions: {
     title: "Rechten",
     lead: "Wat u in deze workspace mag.",
+    byHand: "Aan u gegeven",
     empty: "Uw account heeft nog geen rechten. Een admin van uw workspace kan ze geven.",
     names: {
       "room.join": "Een room binnengaan",

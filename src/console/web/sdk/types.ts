@@ -9,6 +9,8 @@ export interface Account {
   readonly status: string;
   readonly workspace: { readonly id: string; readonly name: string };
   readonly permissions: readonly string[];
+  /** Those of them that its role does not carry. */
+  readonly by_hand: readonly string[];
 }
 
 export interface Session {

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What an account may do and why, what it would if something changed, and giving it permissions by hand.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::accounts::{AccountPath, managed, visible};
+use crate::api::error::{Problem, Refusals};
+use crate::api::extract::{Path, Query};
+use crate::api::principal::Administration;
+use crate::api::services::App;
+use crate::api::types::{Explanation, PermissionView};
+use crate::core::audit::Outcome;
+use crate::core::auth::login::AccountStatus;
+use crate::core::auth::permission::{Permission, Permissions, Rights, Role};
+use crate::core::explain::{Case, Explained, Obstacle};
+use crate::platform::store::accounts::{self, Account};
+use crate::platform::store::rooms;
+use crate::platform::store::workspace::Write;
+use crate::values::id::{AccountId, RoomId};
+
+/// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(give, take))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// With the rules of this room.
+    #[param(value_type = Option<String>, format = Uuid)]
+    room: Option<RoomId>,
+    /// As if it had this role.
+    #[param(value_type = Option<String>)]
+    role: Option<Role>,
+    /// As if it were given these permissions; a comma between two.
+    give: Option<String>,
+    /// As if these were taken from what it was given; a comma between two.
+    take: Option<String>,
+}
+
+/// The permissions in a list with commas.
+fn listed(names: Option<&str>) -> Result<Vec<Permission>, Problem> {
+    let names = names.unwrap_or_default().split(',').filter(|name| !name.is_empty());
+    let read = |name: &str| {
+        Permission::from_name(name).ok_or_else(|| Problem::InvalidParameter(format!("there is no permission {name:?}")))
+    };
+    names.map(read).collect()
+}
+
+/// Explain what an account may do, and why: by its role or by hand, and what stands in the way. With `role`, `give` or
+/// `take`: what it would. Nothing is changed.
+#[utoipa::path(get, path = "/accounts/{account}/permissions/explain", tag = "accounts", params(("account" = String, Path, format = Uuid), Asked), responses(
+    (status = 200, body = Explanation),
+    Refusals,
+), security(("bearer" = [])))]
+async fn explain(
+    admin: Administration,
+    Path(AccountPath { account }): Path<AccountPath>,
+    Query(asked): Query<Asked>,
+) -> Result<axum::Json<Explanation>, Problem> {
+    let account = visible(&admin, account).await?;
+    let is_simulated = asked.role.is_some() || asked.give.is_some() || asked.take.is_some();
+    let by_hand = listed(asked.give.as_deref())?.into_iter().fold(account.by_hand, Permissions::with);
+    let by_hand = listed(asked.take.as_deref())?.into_iter().fold(by_hand, Permissions::without);
+    let room = match asked.room {
+        Some(room) => {
+            let (found, role) =
+                (admin.workspace.read(move |database| rooms::find(database, room)).await?, admin.role());
+            let found = found.filter(|room| crate::api::rooms::may_enter(room, role));
+            Some(found.ok_or(Problem::NotFound)?.policy)
+        }
+        None => None,
+    };
+    let case = Case {
+        rights: Rights { role: asked.role.unwrap_or(account.role), by_hand },
+        is_active: account.status == AccountStatus::Active,
+        voice_off: account.voice_off,
+        is_writable: admin.workspace.state() == "open",
+        room,
+    };
+    let permissions = Permission::ALL.map(|permission| {
+        let explained = case.explain(permission);
+        let is_effective = explained.is_effective();
+        let Explained { source, obstacles } = explained;
+        PermissionView {
+            permission: permission.as_str().to_owned(),
+            effective: is_effective,
+            source,
+            lowest_role: permission.lowest_role(),
+            obstacles: obstacles.into_iter().map(Obstacle::as_str).map(str::to_owned).collect(),
+        }
+    });
+    let role = case.rights.role;
+    Ok(axum::Json(Explanation { account: account.id, role, simulated: is_simulated, permissions: permissions.into() }))
+}
+
+#[derive(Deserialize)]
+struct PermissionPath {
+    account: AccountId,
+    permission: String,
+}
+
+/// Give an account a permission by hand, besides what its role carries.
+#[utoipa::path(put, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path)), responses(
+    (status = 204),
+    Refusals,
+), security(("bearer" = [])))]
+async fn give(
+    State(app): State<App>,
+    admin: Administration,
+    Path(path): Path<PermissionPath>,
+) -> Result<StatusCode, Problem> {
+    change(&app, &admin, path, "account.permission.give", Permissions::with).await
+}
+
+/// Take away a permission that an account was given by hand. What its role carries stays.
+#[utoipa::path(delete, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path)), responses(
+    (status = 204),
+    Refusals,
+), security(("bearer" = [])))]
+async fn take(
+    State(app): State<App>,
+    admin: Administration,
+    Path(path): Path<PermissionPath>,
+) -> Result<StatusCode, Problem> {
+    change(&app, &admin, path, "account.permission.take", Permissions::without).await
+}
+
+async fn change(
+    app: &App,
+    admin: &Administration,
+    PermissionPath { account, permission }: PermissionPath,
+    action: &'static str,
+    changed: impl FnOnce(Permissions, Permission) -> Permissions + Send + 'static,
+) -> Result<StatusCode, Problem> {
+    let own_role = admin.administers(Permission::AccountManage)?;
+    // Who could give what only Admins have would be one.
+    if own_role != Role::Admin {
+        return Err(Problem::Forbidden("the role of an Admin"));
+    }
+    let permission = Permission::from_name(&permission).ok_or(Problem::NotFound)?;
+    let (now, workspace, hub) = (app.clock.now(), admin.workspace.id(), Arc::clone(&app.hub));
+    let mut event = admin.caller.event(action, format!("account:{account}"), Outcome::Allowed);
+    permission.as_str().clone_into(&mut event.detail);
+    let write = move |write: &Write<'_>| {
+        let before = match managed(write, account, own_role)? {
+            Ok(before) => before,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let after = Account { by_hand: changed(before.by_hand, permission), ..before.clone() };
+        if after.by_hand == before.by_hand {
+            return Ok(Ok(()));
+        }
+        accounts::update(write, &after)?;
+        // What a ticket granted was granted to what held then.
+        if before.rights().has(permission) != after.rights().has(permission) {
+            write.after_commit(move || hub.demote_account(workspace, account));
+        }
+        write.audit(&event, now).map(Ok)
+    };
+    admin.workspace.write(write).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
