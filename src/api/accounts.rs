@@ -23,7 +23,7 @@ use crate::api::types::{
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permission, Permissions, Role};
+use crate::core::auth::permission::{Administrator, Permission, Permissions, Role};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
 use crate::platform::store::sessions;
@@ -77,7 +77,7 @@ async fn list(
     admin: Administration,
     Query(page): Query<Page>,
 ) -> Result<axum::Json<AccountList>, Problem> {
-    let role = admin.administers(Permission::AccountManage)?;
+    let role = admin.administers(Permission::AccountManage)?.role();
     let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
     let highest = if role == Role::Admin { Role::Admin } else { Role::PowerUser };
     let read = move |database: &rusqlite::Connection| match page.user_name {
@@ -116,7 +116,7 @@ async fn create(
     uri: Uri,
     Json(request): Json<CreateAccount>,
 ) -> Result<(StatusCode, axum::Json<CreatedAccount>), Problem> {
-    let own_role = admin.administers(Permission::AccountManage)?;
+    let own_role = admin.administers(Permission::AccountManage)?.role();
     let role = request.role.unwrap_or(Role::User);
     if !own_role.manages(role) {
         return Err(Problem::Forbidden(HIGHER_ROLE));
@@ -161,16 +161,20 @@ pub(super) struct AccountPath {
 
 /// The account, when it exists for this caller.
 pub(super) async fn visible(admin: &Administration, id: AccountId) -> Result<Account, Problem> {
-    let role = admin.administers(Permission::AccountManage)?;
+    let role = admin.administers(Permission::AccountManage)?.role();
     let found = admin.workspace.read(move |database| accounts::find(database, id)).await?;
     found.filter(|account| role.sees(account.role)).ok_or(Problem::NotFound)
 }
 
 /// The account as it is inside a write transaction, when the caller may change it. Decided here and not before: another
 /// admin may act at the same moment.
-pub(super) fn managed(write: &Write<'_>, id: AccountId, own_role: Role) -> rusqlite::Result<Result<Account, Problem>> {
-    Ok(match accounts::find(write.sql(), id)?.filter(|account| own_role.sees(account.role)) {
-        Some(account) if own_role.manages(account.role) => Ok(account),
+pub(super) fn managed(
+    write: &Write<'_>,
+    id: AccountId,
+    by: Administrator,
+) -> rusqlite::Result<Result<Account, Problem>> {
+    Ok(match accounts::find(write.sql(), id)?.filter(|account| by.role().sees(account.role)) {
+        Some(account) if by.manages(id, account.rights()) => Ok(account),
         Some(_) => Err(Problem::Forbidden(HIGHER_ROLE)),
         None => Err(Problem::NotFound),
     })
@@ -212,23 +216,26 @@ async fn update(
     Path(AccountPath { account }): Path<AccountPath>,
     Json(request): Json<UpdateAccount>,
 ) -> Result<axum::Json<AccountView>, Problem> {
-    let own_role = admin.administers(Permission::AccountManage)?;
+    let by = admin.administers(Permission::AccountManage)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
-        let before = match managed(write, account, own_role)? {
+        let before = match managed(write, account, by)? {
             Ok(before) => before,
             Err(problem) => return Ok(Err(problem)),
         };
+        let role = request.role.unwrap_or(before.role);
         let after = Account {
             display_name: request.display_name.unwrap_or_else(|| before.display_name.clone()),
-            role: request.role.unwrap_or(before.role),
+            role,
+            // Who is trusted with less keeps nothing of what was given.
+            by_hand: if role < before.role { Permissions::NONE } else { before.by_hand },
             status: request.status.unwrap_or(before.status),
             voice_off: request.voice_off.unwrap_or(before.voice_off),
             ..before.clone()
         };
-        if !own_role.manages(after.role) {
+        if !by.role().manages(after.role) {
             return Ok(Err(Problem::Forbidden(HIGHER_ROLE)));
         }
         let is_admin = |account: &Account| account.role == Role::Admin && account.status == AccountStatus::Active;
@@ -283,7 +290,7 @@ async fn reset_password(
     uri: Uri,
     Json(request): Json<ResetPassword>,
 ) -> Result<axum::Json<PasswordSet>, Problem> {
-    let own_role = admin.administers(Permission::AccountPasswordReset)?;
+    let by = admin.administers(Permission::AccountPasswordReset)?;
     let found = visible(&admin, account).await?;
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
     let hints = [found.user_name.as_str(), found.display_name.as_str(), workspace.name.as_str()];
@@ -295,7 +302,7 @@ async fn reset_password(
     let (id, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("account.password", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
-        if let Err(problem) = managed(write, account, own_role)? {
+        if let Err(problem) = managed(write, account, by)? {
             return Ok(Err(problem));
         }
         accounts::set_password(write, account, &hash, now)?;
@@ -340,12 +347,12 @@ async fn end_sessions(
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
 ) -> Result<StatusCode, Problem> {
-    let own_role = admin.administers(Permission::AccountManage)?;
+    let by = admin.administers(Permission::AccountManage)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("session.delete_all", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
-        if let Err(problem) = managed(write, account, own_role)? {
+        if let Err(problem) = managed(write, account, by)? {
             return Ok(Err(problem));
         }
         sessions::delete_of_account(write, account, None)?;
@@ -375,12 +382,12 @@ async fn end_session(
     admin: Administration,
     Path(SessionPath { account, session }): Path<SessionPath>,
 ) -> Result<StatusCode, Problem> {
-    let own_role = admin.administers(Permission::AccountManage)?;
+    let by = admin.administers(Permission::AccountManage)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let event = admin.caller.event("session.delete", format!("session:{session}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
-        if let Err(problem) = managed(write, account, own_role)? {
+        if let Err(problem) = managed(write, account, by)? {
             return Ok(Err(problem));
         }
         let found = sessions::find_live(write.sql(), session, now)?.filter(|found| found.account == account);

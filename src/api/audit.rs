@@ -81,6 +81,9 @@ async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axu
     admin.require(Permission::WorkspaceAudit)?;
     let Search { before, limit, since, until, actor, action, target, outcome } = search;
     let limit = usize::try_from(limit.unwrap_or(PAGE).clamp(1, PAGE)).unwrap_or(1);
+    if outcome.as_deref().is_some_and(|outcome| !["allowed", "refused"].contains(&outcome)) {
+        return Err(Problem::InvalidParameter("outcome: allowed or refused".to_owned()));
+    }
     let filter = Filter { since, until, actor, action, target, outcome };
     let batch = if filter == Filter::default() { PAGE } else { BATCH };
     let mut before = before.unwrap_or(u64::MAX);
@@ -97,11 +100,15 @@ async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axu
                 break;
             }
         }
+        if stored.is_empty() {
+            // There is nothing before this, whatever its sequence.
+            before = 0;
+        }
         if page.records.len() == limit || stored.is_empty() {
             break;
         }
     }
-    page.next = Some(before).filter(|before| (2..u64::MAX).contains(before));
+    page.next = Some(before).filter(|before| *before > 1);
     Ok(axum::Json(page))
 }
 
@@ -176,12 +183,15 @@ async fn export(
     let mut event = admin.caller.event("audit.export", format!("workspace:{}", admin.workspace.id()), Outcome::Allowed);
     event.detail = format!("{}, after record {after}", format.as_str());
     let write = move |write: &Write<'_>| {
+        if after > audit_log::head(write.sql())?.sequence {
+            return Ok(Err(Problem::InvalidParameter("after: there are not that many records".to_owned())));
+        }
         write.audit(&event, now)?;
-        audit_log::head(write.sql())
+        audit_log::head(write.sql()).map(Ok)
     };
-    let head = admin.workspace.write(write).await?;
+    let head = admin.workspace.write(write).await??;
     let (pieces, body) = mpsc::channel(PIECES_MAX);
-    tokio::spawn(write_export(app, admin.workspace.clone(), format, after.min(head.sequence), head, pieces));
+    tokio::spawn(write_export(app, admin.workspace.clone(), format, after, head, pieces));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),

@@ -17,7 +17,7 @@ use crate::api::extract::Path;
 use crate::api::services::{App, Services};
 use crate::core::audit::{Actor, Event, Outcome, Strength};
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permission, Rights, Role};
+use crate::core::auth::permission::{Administrator, Permission, Rights, Role};
 use crate::core::auth::token::Audience;
 use crate::platform::https::Peer;
 use crate::platform::store::accounts::{self, Account};
@@ -158,6 +158,8 @@ pub struct Administration {
     /// For the audit.
     pub caller: Caller,
     rights: Rights,
+    /// The caller's own account here; operators have none.
+    account: Option<AccountId>,
 }
 
 #[derive(Deserialize)]
@@ -176,8 +178,8 @@ impl FromRequestParts<App> for Administration {
             let member = Member::from_request_parts(parts, app).await?;
             return match member.audience {
                 Audience::Member => {
-                    let rights = member.account.rights();
-                    Ok(Self { workspace: member.workspace, caller: member.caller, rights })
+                    let (rights, account) = (member.account.rights(), Some(member.account.id));
+                    Ok(Self { workspace: member.workspace, caller: member.caller, rights, account })
                 }
                 Audience::System => Err(Problem::Unauthenticated),
             };
@@ -185,7 +187,7 @@ impl FromRequestParts<App> for Administration {
         let operator = Operator::from_request_parts(parts, app).await?;
         let Path(WorkspacePath { workspace }) = Path::from_request_parts(parts, app).await?;
         let workspace = existing_workspace(app, workspace).await?;
-        Ok(Self { workspace, caller: operator.caller, rights: Rights::of(Role::Admin) })
+        Ok(Self { workspace, caller: operator.caller, rights: Rights::of(Role::Admin), account: None })
     }
 }
 
@@ -200,9 +202,15 @@ impl Administration {
         if self.rights.has(permission) { Ok(self.role()) } else { Err(Problem::Forbidden(permission.as_str())) }
     }
 
-    /// The role as which the caller administers accounts, when it has `permission`.
-    pub fn administers(&self, permission: Permission) -> Result<Role, Problem> {
-        self.require(permission).map(|_| self.rights.administers_as())
+    /// The caller as one who looks after accounts, when it has `permission`.
+    pub fn administers(&self, permission: Permission) -> Result<Administrator, Problem> {
+        self.require(permission).map(|_| Administrator::new(self.rights, self.account))
+    }
+
+    /// The same, and an Admin.
+    pub fn administers_as_admin(&self, permission: Permission) -> Result<Administrator, Problem> {
+        let admin = self.administers(permission)?;
+        if admin.role() == Role::Admin { Ok(admin) } else { Err(Problem::Forbidden("the role of an Admin")) }
     }
 }
 

@@ -35,7 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
     Refusals,
 ), security(("bearer" = [])))]
 async fn list(State(app): State<App>, admin: Administration) -> Result<axum::Json<ThrottleList>, Problem> {
-    admin.require(Permission::AccountPasswordReset)?;
+    admin.administers_as_admin(Permission::AccountPasswordReset)?;
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?.name;
     let tried = app.softlock().tried(&workspace, app.clock.now());
     let throttle = |(user_name, tried): (UserName, crate::core::limit::Tried)| ThrottleView {
@@ -62,7 +62,7 @@ async fn clear(
     admin: Administration,
     Path(NamePath { user_name }): Path<NamePath>,
 ) -> Result<StatusCode, Problem> {
-    admin.require(Permission::AccountPasswordReset)?;
+    admin.administers_as_admin(Permission::AccountPasswordReset)?;
     let workspace = views::workspace_ref(&app, admin.workspace.id()).await?.name;
     let subject = Subject { workspace, user: user_name };
     if !app.softlock().has_tried(&subject) {

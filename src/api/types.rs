@@ -349,7 +349,7 @@ pub struct PermissionView {
     #[schema(value_type = Option<String>)]
     pub lowest_role: Option<Role>,
     /// What stands in its way: `account-disabled`, `account-voice-off`, `room-entry`, `room-voice-off`,
-    /// `room-screen-share-off`, `workspace-read-only`.
+    /// `room-screen-share-off`, `workspace-read-only`, `account-manage-missing`.
     pub obstacles: Vec<String>,
 }
 

@@ -13,6 +13,7 @@ use crate::cli::account::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
 use crate::cli::{Door, InWorkspace, workspace};
+use crate::core::audit::Head;
 use crate::core::audit::export::{ExportError, ExportVerifier, Verified};
 use crate::core::keys::identity::PublicIdentity;
 
@@ -46,6 +47,9 @@ pub enum Command {
         /// The appliance's public identity key, in hex, as `conclave status` shows it
         #[arg(long, value_name = "KEY", requires = "file")]
         key: Option<String>,
+        /// The export is of what follows this record
+        #[arg(long, value_name = "SEQUENCE", requires = "file", default_value_t = 0)]
+        after: u64,
     },
     /// Write the audit and its signed head to standard output or a file
     #[command(after_help = "Example: conclave audit export --workspace demo --out audit.jsonl")]
@@ -121,7 +125,9 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             door.output.print(&verdict, verdict_text)?;
             if verdict.ok { Ok(()) } else { Err(Failure::CheckFailed("the audit does not hold".to_owned())) }
         }
-        Command::Verify { file, key, .. } => verify_file(door, &file.unwrap_or_default(), &key.unwrap_or_default()),
+        Command::Verify { file, key, after, .. } => {
+            verify_file(door, &file.unwrap_or_default(), &key.unwrap_or_default(), after)
+        }
         Command::Export { at, format, after, out } => {
             let path = format!("{}/export?format={format}&after={after}", path(door, &at).await?);
             let target = out.as_deref().map_or("standard output".to_owned(), |out| out.display().to_string());
@@ -136,7 +142,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
 }
 
 /// Verifies an export; asks nobody.
-fn verify_file(door: &Door, file: &Path, key: &str) -> Result<(), Failure> {
+fn verify_file(door: &Door, file: &Path, key: &str, after: u64) -> Result<(), Failure> {
     let name = file.display().to_string();
     let key = hex::decode(key).ok().and_then(|key| PublicIdentity::from_bytes(&key).ok());
     let key =
@@ -152,6 +158,12 @@ fn verify_file(door: &Door, file: &Path, key: &str) -> Result<(), Failure> {
         verifier.push(&line.map_err(fault)?, key).map_err(broken)?;
     }
     let Verified { workspace, first, head, signed_at } = verifier.finish().map_err(broken)?;
+    if first != after + 1 && head != Head::EMPTY {
+        let begins = after + 1;
+        return Err(Failure::CheckFailed(format!(
+            "{name}: it begins with record {first} and not with {begins}: its beginning is missing. When it was exported with --after, verify it with the same"
+        )));
+    }
     let (hash, last) = (hex::encode(head.hash), head.sequence);
     let found = json!({ "ok": true, "workspace": workspace, "first": first, "last": last, "head": hash, "signed_at": signed_at });
     let text = |_: &Value| {

@@ -19,6 +19,8 @@ pub enum Obstacle {
     RoomScreenShareOff,
     /// The files of the workspace are read-only.
     WorkspaceReadOnly,
+    /// It is of no use without the right to manage accounts.
+    AccountManageMissing,
 }
 
 impl Obstacle {
@@ -31,6 +33,7 @@ impl Obstacle {
             Self::RoomVoiceOff => "room-voice-off",
             Self::RoomScreenShareOff => "room-screen-share-off",
             Self::WorkspaceReadOnly => "workspace-read-only",
+            Self::AccountManageMissing => "account-manage-missing",
         }
     }
 }
@@ -66,12 +69,15 @@ impl Explained {
     }
 }
 
-/// Whether it ends in something written.
+/// Whether it ends in something written; each ticket is.
 const fn writes(permission: Permission) -> bool {
     matches!(
         permission,
         Permission::AccountManage
             | Permission::AccountPasswordReset
+            | Permission::RoomJoin
+            | Permission::RoomVoice
+            | Permission::RoomScreenShare
             | Permission::RoomCreate
             | Permission::RoomModerate
             | Permission::WorkspacePolicy
@@ -95,6 +101,10 @@ impl Case {
                 permission == RoomScreenShare && room.is_some_and(|room| !room.screen_share),
             ),
             (Obstacle::WorkspaceReadOnly, writes(permission) && !self.is_writable),
+            (
+                Obstacle::AccountManageMissing,
+                permission == Permission::AccountPasswordReset && !self.rights.has(Permission::AccountManage),
+            ),
         ];
         let obstacles = stands.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle).collect();
         Explained { source: self.rights.source(permission), obstacles }
@@ -132,7 +142,10 @@ mod tests {
             (Case { room: Some(high), ..user }, Permission::RoomModerate, hand, vec![Obstacle::RoomEntry]),
             (Case { room: Some(high), ..user }, Permission::MenuTravel, role, vec![]),
             (Case { is_writable: false, ..user }, Permission::RoomModerate, hand, vec![Obstacle::WorkspaceReadOnly]),
-            (Case { is_writable: false, ..user }, Permission::RoomJoin, role, vec![]),
+            (Case { is_writable: false, ..user }, Permission::RoomJoin, role, vec![Obstacle::WorkspaceReadOnly]),
+            (Case { is_writable: false, ..user }, Permission::MenuTravel, role, vec![]),
+            (user, Permission::AccountPasswordReset, None, vec![Obstacle::AccountManageMissing]),
+            (Case { rights: Rights::of(Role::Admin), ..user }, Permission::AccountPasswordReset, role, vec![]),
         ] {
             let explained = case.explain(permission);
             let is_effective = source.is_some() && obstacles.is_empty();

@@ -20,9 +20,9 @@ fn found(appliance: &Appliance, wanted: &[&str]) -> Vec<String> {
 }
 
 /// Verifies a file as somebody does who has it and the key, and no appliance.
-fn verified(file: &str, key: &str) -> Result<Value, String> {
+fn verified(file: &str, key: &str, after: &str) -> Result<Value, String> {
     let output = Command::new(BINARY)
-        .args(["--json", "--admin-socket", "/nowhere", "audit", "verify", file, "--key", key])
+        .args(["--json", "--admin-socket", "/nowhere", "audit", "verify", file, "--key", key, "--after", after])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -63,7 +63,7 @@ fn the_audit_is_searched_by_who_what_whom_and_when() {
     assert!(second["records"][0]["sequence"].as_u64().unwrap() < next, "{second}");
     let rest = page(&format!("action=room.&before={}", second["next"]));
     assert_eq!(rest, json!({ "records": [] }));
-    for wrong in ["since=yesterday", "limit=many", "who=ada"] {
+    for wrong in ["since=yesterday", "limit=many", "who=ada", "outcome=denied"] {
         let refused = appliance.with_token(token, "GET", &format!("/api/v1/audit?{wrong}"), None);
         assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-parameter"), "{wrong}");
     }
@@ -126,21 +126,24 @@ fn an_export_verifies_on_a_machine_without_an_appliance() {
     let format =
         appliance.admin("GET", &format!("/api/v1/system/workspaces/{workspace}/audit/export?format=pdf"), None);
     assert_eq!((format.status, format.code().as_str()), (400, "invalid-parameter"));
+    let far = appliance.cli(&["audit", "export", "-w", "demo", "--after", "1000"]);
+    assert_eq!(far.status.code(), Some(1));
     appliance.stop_well();
 
     let whole = fs::read_to_string(&file).unwrap();
     let records = whole.lines().count() - 1;
-    let holds = verified(name, &key).unwrap();
+    let holds = verified(name, &key, "0").unwrap();
     assert_eq!(
         (&holds["ok"], &holds["workspace"], &holds["first"], &holds["last"]),
         (&json!(true), &json!(workspace), &json!(1), &json!(records))
     );
-    let with = |text: &str| {
+    let after = |text: &str, after: &str| {
         let changed = directory.path().join("changed.jsonl");
         fs::write(&changed, text).unwrap();
-        verified(changed.to_str().unwrap(), &key)
+        verified(changed.to_str().unwrap(), &key, after)
     };
-    assert_eq!(with(&tail).unwrap()["first"], 3);
+    assert_eq!(after(&tail, "2").unwrap()["first"], 3);
+    let with = |text: &str| after(text, "0");
     let lines: Vec<_> = whole.lines().collect();
     for (text, said) in [
         (whole.replacen("account.create", "account.delete", 1), "says something else than the record in it"),
@@ -148,11 +151,13 @@ fn an_export_verifies_on_a_machine_without_an_appliance() {
         ([&lines[..1], &lines[2..]].concat().join("\n"), "record 2 is missing"),
         ([&lines[..records - 1], &lines[records..]].concat().join("\n"), "records at the end are missing"),
         (lines[..records].join("\n"), "the end of the export was cut off"),
+        (lines[1..].join("\n"), "its beginning is missing"),
+        (tail, "its beginning is missing"),
     ] {
         let error = with(&text).unwrap_err();
         assert!(error.contains(said), "{said}: {error}");
     }
     let other = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-    assert!(verified(name, other).unwrap_err().contains("was not signed by this key"));
-    assert!(verified(name, "short").unwrap_err().contains("no Ed25519 public key"));
+    assert!(verified(name, other, "0").unwrap_err().contains("was not signed by this key"));
+    assert!(verified(name, "short", "0").unwrap_err().contains("no Ed25519 public key"));
 }

@@ -70,8 +70,31 @@ fn who_was_given_accounts_looks_after_them_as_a_power_user_does_and_gives_nothin
     let promote =
         appliance.with_token(token, "PATCH", &format!("/api/v1/accounts/{eve}"), Some(&json!({ "role": "admin" })));
     assert_eq!(promote.status, 403);
+    // Neither itself, nor who was given more.
+    let own = seen["accounts"][0]["id"].as_str().unwrap();
+    let change = |id: &str| {
+        let body = json!({ "voice_off": true });
+        appliance.with_token(token, "PATCH", &format!("/api/v1/accounts/{id}"), Some(&body)).status
+    };
+    assert_eq!((change(own), change(eve)), (403, 200));
+    appliance.cli_ok(&["account", "give", "-w", "demo", "eve", "workspace.audit"]);
+    appliance.cli_ok(&["account", "give", "-w", "demo", "bob", "account.password.reset"]);
+    assert_eq!(change(eve), 403);
+    let reset = appliance.with_token(token, "PUT", &format!("/api/v1/accounts/{eve}/password"), Some(&json!({})));
+    assert_eq!(reset.status, 403, "{}", reset.text());
+    assert_eq!(appliance.with_token(token, "GET", "/api/v1/throttles", None).status, 403);
     let give = appliance.with_token(token, "PUT", &format!("/api/v1/accounts/{eve}/permissions/workspace.audit"), None);
     assert_eq!(give.status, 403);
+}
+
+#[test]
+fn a_lower_role_takes_what_was_given_too() {
+    let appliance = Appliance::claimed();
+    appliance.account("demo", "bob", "power_user");
+    appliance.cli_ok(&["account", "give", "-w", "demo", "bob", "workspace.audit"]);
+    let given = |role: &str| appliance.cli_json(&["account", "role", "-w", "demo", "bob", role])["by_hand"].clone();
+    assert_eq!(given("power_user"), json!(["workspace.audit"]));
+    assert_eq!(given("user"), json!([]));
 }
 
 #[test]

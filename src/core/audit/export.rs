@@ -65,7 +65,7 @@ impl Format {
     pub fn line(self, bytes: &[u8], hash: &[u8]) -> Result<String, MalformedRecord> {
         let record = Record::decode(bytes)?;
         let mut line = match self {
-            Self::JsonLines => json_line(&record, bytes, hash).to_string(),
+            Self::JsonLines => json_line(&record, bytes, hash),
             Self::Syslog => syslog_line(&record, hash),
             Self::Cef => cef_line(&record, hash),
         };
@@ -97,7 +97,7 @@ impl Format {
     }
 }
 
-fn json_line(record: &Record, bytes: &[u8], hash: &[u8]) -> Value {
+fn json_line(record: &Record, bytes: &[u8], hash: &[u8]) -> String {
     let Record { workspace, sequence, previous, at, actor, strength, address, action, target, outcome, detail } =
         record;
     json!({
@@ -105,12 +105,14 @@ fn json_line(record: &Record, bytes: &[u8], hash: &[u8]) -> Value {
         "action": action, "target": target, "outcome": outcome, "detail": detail,
         "previous": hex::encode(previous), "hash": hex::encode(hash), "record": STANDARD.encode(bytes),
     })
+    .to_string()
 }
 
-fn json_head(head: Head, workspace: WorkspaceId, at: Timestamp, signature: &str) -> Value {
+fn json_head(head: Head, workspace: WorkspaceId, at: Timestamp, signature: &str) -> String {
     let Head { sequence, hash } = head;
     let hash = hex::encode(hash);
     json!({ "head": { "workspace": workspace, "sequence": sequence, "hash": hash, "at": at, "signature": signature } })
+        .to_string()
 }
 
 /// PRI: the facility, and notice, or warning for what was refused.
@@ -257,15 +259,15 @@ impl ExportVerifier {
     ///
     /// # Errors
     /// What is wrong, and where.
-    pub fn push(&mut self, line: &str, key: PublicIdentity) -> Result<(), ExportError> {
+    pub fn push(&mut self, text_of_line: &str, key: PublicIdentity) -> Result<(), ExportError> {
         self.line += 1;
         let unread = ExportError::NoSuchLine(self.line);
         if self.verified.is_some() {
             return Err(unread);
         }
-        let said: Value = serde_json::from_str(line).map_err(|_| unread.clone())?;
+        let said: Value = serde_json::from_str(text_of_line).map_err(|_| unread.clone())?;
         if said.get("head").is_some() {
-            self.verified = Some(self.head(&said, key).map_err(|error| error.unwrap_or(unread))?);
+            self.verified = Some(self.head(&said, text_of_line, key).map_err(|error| error.unwrap_or(unread))?);
             return Ok(());
         }
         let text = |name: &str| said.get(name).and_then(Value::as_str);
@@ -283,11 +285,12 @@ impl ExportVerifier {
         };
         let line = self.line;
         let record = chain.push(&bytes, &hash).map_err(|error| ExportError::Chain { line, error })?;
-        if json_line(&record, &bytes, &hash) == said { Ok(()) } else { Err(ExportError::OtherWords(line)) }
+        // To the letter: of two members of one name one would be read and the other be held to the record.
+        if json_line(&record, &bytes, &hash) == text_of_line { Ok(()) } else { Err(ExportError::OtherWords(line)) }
     }
 
     /// The head; `None` as the error when it cannot be read.
-    fn head(&self, said: &Value, key: PublicIdentity) -> Result<Verified, Option<ExportError>> {
+    fn head(&self, said: &Value, text_of_line: &str, key: PublicIdentity) -> Result<Verified, Option<ExportError>> {
         let of = |name: &str| said.get("head").and_then(|head| head.get(name));
         let text = |name: &str| of(name).and_then(Value::as_str).ok_or(None);
         let named = of("sequence").and_then(Value::as_u64).ok_or(None)?;
@@ -298,7 +301,7 @@ impl ExportVerifier {
         let head = Head { sequence: named, hash };
         head.verify(workspace, at, key, &signature).map_err(|_| Some(ExportError::Signature))?;
         // One spelling and no other.
-        if json_head(head, workspace, at, &hex::encode(signature)) != *said {
+        if json_head(head, workspace, at, &hex::encode(signature)) != text_of_line {
             return Err(None);
         }
         let found = self.chain.as_ref().map_or(Head::EMPTY, ChainVerifier::head);
@@ -401,6 +404,10 @@ mod tests {
         assert_eq!(without(4), Err(ExportError::NoHead));
         assert_eq!(verify(&format!("{whole}{}\n", lines[0])), Err(ExportError::NoSuchLine(6)));
         assert_eq!(verify(""), Err(ExportError::NoHead));
+        let twice = whole.replacen('{', r#"{"actor":"account:somebody","#, 1);
+        assert_eq!(verify(&twice), Err(ExportError::OtherWords(1)));
+        let head = whole.replacen(r#"{"head":{"#, r#"{"head":{"sequence":1,"#, 1);
+        assert_eq!(verify(&head), Err(ExportError::NoSuchLine(5)));
         let mut verifier = ExportVerifier::default();
         let other = Identity::from_seed(&Key256::new([2; 32])).public();
         let result = whole.lines().try_for_each(|line| verifier.push(line, other));

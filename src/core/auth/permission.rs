@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::values::id::AccountId;
+
 /// A role; a later one includes the earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -206,10 +208,31 @@ impl Rights {
     pub fn permissions(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
     }
+}
 
-    /// The role as which accounts are administered: who was given the right to by hand does so as a Power User does.
-    pub fn administers_as(self) -> Role {
-        self.role.max(Role::PowerUser)
+/// Somebody who may look after accounts: by role, or as a Power User does because the right was given by hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Administrator {
+    rights: Rights,
+    own: Option<AccountId>,
+}
+
+impl Administrator {
+    /// With these rights; `own` is its account, when it has one in this workspace.
+    pub const fn new(rights: Rights, own: Option<AccountId>) -> Self {
+        Self { rights, own }
+    }
+
+    /// The role as which it acts.
+    pub fn role(self) -> Role {
+        self.rights.role.max(Role::PowerUser)
+    }
+
+    /// Whether it may change, or sign in for, this account. But for Admins: nobody itself, and nobody who was given what
+    /// one does not have, or a new password would be a way to it.
+    pub fn manages(self, account: AccountId, other: Rights) -> bool {
+        let has_all = || other.by_hand.iter().all(|permission| self.rights.has(permission));
+        self.role() == Role::Admin || self.role().manages(other.role) && self.own != Some(account) && has_all()
     }
 }
 
@@ -226,10 +249,26 @@ mod tests {
         assert_eq!(sources, [Some(Source::Role), Some(Source::Hand), None]);
         assert_eq!(rights.permissions().collect::<Vec<_>>(), [Permission::RoomJoin, Permission::RoomModerate]);
         assert_eq!(Rights::of(Role::Admin).permissions().count(), Permission::ALL.len() - 1);
-        assert_eq!(
-            [Role::Guest, Role::Admin].map(|role| Rights::of(role).administers_as()),
-            [Role::PowerUser, Role::Admin]
-        );
+    }
+
+    #[test]
+    fn who_was_given_accounts_manages_others_who_have_no_more_and_not_itself() {
+        let [own, other] = [1, 2].map(|byte| AccountId::from_bytes([byte; 16]));
+        let user = |given: &[Permission]| Rights {
+            role: Role::User,
+            by_hand: given.iter().fold(Permissions::NONE, |all, one| all.with(*one)),
+        };
+        let holder = Administrator::new(user(&[Permission::AccountManage]), Some(own));
+        assert_eq!(holder.role(), Role::PowerUser);
+        assert!(holder.manages(other, user(&[])) && holder.manages(other, user(&[Permission::AccountManage])));
+        assert!(!holder.manages(other, user(&[Permission::WorkspaceAudit])));
+        assert!(!holder.manages(own, user(&[Permission::AccountManage])));
+        assert!(!holder.manages(other, Rights::of(Role::PowerUser)));
+        let admin = Administrator::new(Rights::of(Role::Admin), Some(own));
+        assert!(admin.manages(own, Rights::of(Role::Admin)) && admin.manages(other, user(&[Permission::EarlyAccess])));
+        let power_user = Administrator::new(Rights::of(Role::PowerUser), Some(own));
+        assert!(power_user.manages(other, user(&[Permission::RoomModerate])));
+        assert!(!power_user.manages(other, user(&[Permission::AccountPasswordReset])));
     }
 
     #[test]
