@@ -11,11 +11,18 @@ use conclave::wire::close::CloseCode;
 use conclave::wire::frame::AudioLevel;
 use serde_json::Value;
 
-use crate::harness::Random;
+use crate::harness::{PATIENCE, Random};
 use crate::xr::hall::{Guest, Hall, becomes};
 
 /// Memory that comes and goes by itself: pools, caches of the allocator, pages of databases.
 const NOISE_KIB: u64 = 16 * 1_024;
+
+/// Descriptors that come and stay by themselves: each database keeps up to four readers, of a file and its log, from the
+/// first time that so many read at once. Carriers that left one behind would leave as many as came.
+const NOISE_DESCRIPTORS: usize = 16;
+/// Tasks that may be under way at any moment: a request that is answered, a connection that ends. Carriers that left one
+/// behind would leave as many as came.
+const NOISE_TASKS: u64 = 8;
 
 /// How long people come and go: two minutes, less where somebody waits for the result.
 fn churn_for() -> Duration {
@@ -111,12 +118,19 @@ fn tasks_descriptors_and_memory_return_to_where_they_were() {
     round(&mut random, churn_for() / 4);
     let before = Held::by(&hall);
     let rounds = round(&mut random, churn_for());
-    let mut after = before;
-    becomes("tasks and descriptors are as before", || {
-        after = Held::by(&hall);
-        after.tasks <= before.tasks && after.descriptors <= before.descriptors
-    });
+    let deadline = Instant::now() + PATIENCE;
+    let after = loop {
+        let after = Held::by(&hall);
+        let as_before =
+            after.tasks <= before.tasks + NOISE_TASKS && after.descriptors <= before.descriptors + NOISE_DESCRIPTORS;
+        if as_before {
+            break after;
+        }
+        assert!(Instant::now() < deadline, "{rounds} rounds; before: {before:?}; after: {after:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
     eprintln!("{rounds} rounds; before: {before:?}; after: {after:?}");
-    assert!(rounds > 5);
+    // Three carriers a round: more than all noise.
+    assert!(rounds > 6);
     assert!(after.memory_kib <= before.memory_kib + NOISE_KIB, "before: {before:?}; after: {after:?}");
 }
