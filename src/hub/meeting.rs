@@ -194,8 +194,12 @@ impl Meeting {
         room.handle_timeout(self.clock.moment(), &mut entropy::system());
         self.hand_on(&mut room);
         let outputs = std::iter::from_fn(|| room.poll_keys()).collect();
-        // Who went leaves its seat behind.
-        self.seats().retain(|number, _| room.has(*number));
+        let mut seats = self.seats();
+        // Who went leaves its seat behind; most of the time nobody did.
+        if seats.len() > room.people() {
+            seats.retain(|number, _| room.has(*number));
+        }
+        drop(seats);
         (outputs, room.poll_timeout(), room.is_empty())
     }
 
