@@ -81,9 +81,10 @@ async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axu
     admin.require(Permission::WorkspaceAudit)?;
     let Search { before, limit, since, until, actor, action, target, outcome } = search;
     let limit = usize::try_from(limit.unwrap_or(PAGE).clamp(1, PAGE)).unwrap_or(1);
-    if outcome.as_deref().is_some_and(|outcome| !["allowed", "refused"].contains(&outcome)) {
-        return Err(Problem::InvalidParameter("outcome: allowed or refused".to_owned()));
-    }
+    let known = |name: &str| {
+        Outcome::from_name(name).ok_or_else(|| Problem::InvalidParameter("outcome: allowed or refused".to_owned()))
+    };
+    let outcome = outcome.as_deref().map(known).transpose()?;
     let filter = Filter { since, until, actor, action, target, outcome };
     let batch = if filter == Filter::default() { PAGE } else { BATCH };
     let mut before = before.unwrap_or(u64::MAX);

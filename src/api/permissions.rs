@@ -25,10 +25,6 @@ use crate::platform::store::rooms;
 use crate::platform::store::workspace::Write;
 use crate::values::id::{AccountId, RoomId};
 
-/// What tickets grant.
-const GRANTED: [Permission; 4] =
-    [Permission::RoomJoin, Permission::RoomVoice, Permission::RoomScreenShare, Permission::RoomModerate];
-
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(explain)).routes(routes!(give, take))
@@ -162,7 +158,7 @@ async fn change(
         }
         accounts::update(write, &after)?;
         // What a ticket granted was granted to what held then; most permissions are in none.
-        if GRANTED.contains(&permission) && before.rights().has(permission) != after.rights().has(permission) {
+        if permission.is_of_a_room() && before.rights().has(permission) != after.rights().has(permission) {
             write.after_commit(move || hub.demote_account(workspace, account));
         }
         write.audit(&event, now).map(Ok)

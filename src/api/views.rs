@@ -55,7 +55,7 @@ pub fn session(session: &Session, current: Option<SessionId>) -> SessionView {
     }
 }
 
-/// An audit record from its canonical bytes.
+/// An audit record.
 pub fn audit_record(record: Record) -> AuditRecordView {
     let Record { sequence, at, actor, strength, address, action, target, outcome, detail, .. } = record;
     AuditRecordView { sequence, at, actor, strength, address, action, target, outcome, detail }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::api::types::{AccountList, AccountView, CreatedAccount, Explanation, PasswordSet, PermissionView};
+use crate::cli::client::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
 use crate::cli::{Door, InWorkspace, room, workspace};
@@ -252,14 +253,6 @@ pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, 
     let found: AccountList = door.client.get(&format!("{path}?user_name={}", percent_encoded(normal.as_str()))).await?;
     let account = found.accounts.into_iter().next().ok_or_else(missing)?;
     Ok((format!("{path}/{}", account.id), account))
-}
-
-/// Percent-encodes for a query value (RFC 3986 §2.1).
-pub fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| {
-        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    text.bytes().map(encode).collect()
 }
 
 async fn list(door: &Door, at: &InWorkspace) -> Result<(), Failure> {

@@ -5,16 +5,17 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::api::types::{AuditPage, AuditVerdict};
-use crate::cli::account::percent_encoded;
+use crate::cli::client::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
 use crate::cli::{Door, InWorkspace, workspace};
 use crate::core::audit::Head;
-use crate::core::audit::export::{ExportError, ExportVerifier, Verified};
+use crate::core::audit::export::{ExportError, ExportVerifier, Format, Verified};
 use crate::core::keys::identity::PublicIdentity;
 
 /// The audit.
@@ -57,7 +58,7 @@ pub enum Command {
         #[command(flatten)]
         at: InWorkspace,
         /// `jsonl` can be verified; `rfc5424` and `cef` are for what collects logs
-        #[arg(long, default_value = "jsonl", value_parser = ["jsonl", "rfc5424", "cef"])]
+        #[arg(long, default_value = "jsonl", value_parser = PossibleValuesParser::new(Format::ALL.map(Format::as_str)))]
         format: String,
         /// Only the records after this one
         #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]

@@ -130,6 +130,14 @@ impl Client {
     }
 }
 
+/// Percent-encodes for a path or a query value (RFC 3986 §2.1).
+pub fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(encode).collect()
+}
+
 fn broken(error: hyper::Error) -> ClientError {
     ClientError::Broken(error.to_string())
 }

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::api::types::ThrottleList;
-use crate::cli::account::percent_encoded;
+use crate::cli::client::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::table;
 use crate::cli::{Door, InWorkspace, workspace};

@@ -88,9 +88,8 @@ const fn writes(permission: Permission) -> bool {
 impl Case {
     /// Explains a permission.
     pub fn explain(&self, permission: Permission) -> Explained {
-        use Permission::{RoomJoin, RoomModerate, RoomScreenShare, RoomVoice};
-        let in_room = matches!(permission, RoomJoin | RoomVoice | RoomScreenShare | RoomModerate);
-        let room = self.room.filter(|_| in_room);
+        use Permission::{RoomScreenShare, RoomVoice};
+        let room = self.room.filter(|_| permission.is_of_a_room());
         let stands = [
             (Obstacle::AccountDisabled, !self.is_active),
             (Obstacle::AccountVoiceOff, permission == RoomVoice && self.voice_off),

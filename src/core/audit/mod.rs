@@ -86,6 +86,11 @@ impl Outcome {
             Self::Refused => "refused",
         }
     }
+
+    /// The outcome with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Allowed, Self::Refused].into_iter().find(|outcome| outcome.as_str() == name)
+    }
 }
 
 /// Something that happened, before it has its place in a chain.
@@ -243,8 +248,8 @@ pub struct Filter {
     pub action: Option<String>,
     /// The target begins with this.
     pub target: Option<String>,
-    /// `allowed` or `refused`.
-    pub outcome: Option<String>,
+    /// What was decided.
+    pub outcome: Option<Outcome>,
 }
 
 impl Filter {
@@ -257,7 +262,7 @@ impl Filter {
             && begins(&self.actor, &record.actor)
             && begins(&self.action, &record.action)
             && begins(&self.target, &record.target)
-            && self.outcome.as_ref().is_none_or(|outcome| record.outcome == *outcome)
+            && self.outcome.is_none_or(|outcome| record.outcome == outcome.as_str())
     }
 }
 
@@ -437,8 +442,8 @@ mod tests {
             (Filter { actor: text("account:"), ..Filter::default() }, false),
             (Filter { action: text("create"), ..Filter::default() }, false),
             (Filter { target: text("account:xy"), ..Filter::default() }, false),
-            (Filter { outcome: text("allowed"), ..Filter::default() }, true),
-            (Filter { outcome: text("refused"), ..Filter::default() }, false),
+            (Filter { outcome: Some(Outcome::Allowed), ..Filter::default() }, true),
+            (Filter { outcome: Some(Outcome::Refused), ..Filter::default() }, false),
         ] {
             assert_eq!(filter.matches(&record), found, "{filter:?}");
         }

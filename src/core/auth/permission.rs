@@ -117,6 +117,11 @@ impl Permission {
         Self::ALL.into_iter().find(|permission| permission.as_str() == name)
     }
 
+    /// Whether tickets grant it, for a room.
+    pub const fn is_of_a_room(self) -> bool {
+        matches!(self, Self::RoomJoin | Self::RoomVoice | Self::RoomScreenShare | Self::RoomModerate)
+    }
+
     fn bit(self) -> u32 {
         1 << (self as u32)
     }
