@@ -20,8 +20,8 @@ use crate::platform::entropy;
 use crate::platform::password;
 use crate::platform::pki::Scope;
 use crate::platform::store::accounts::{self, Account};
-use crate::platform::store::registry;
 use crate::platform::store::workspace::Write;
+use crate::platform::store::{registry, settings};
 use crate::platform::trust;
 use crate::values::id::{AccountId, WorkspaceId};
 
@@ -53,7 +53,7 @@ async fn health(State(app): State<App>) -> Result<&'static str, Problem> {
         return Err(Problem::Stopping);
     }
     // A read through the whole of the store: file, key, page authentication.
-    app.store.system().read(|database| registry::setting(database, CLAIMED)).await?;
+    app.store.system().read(|database| settings::get(database, CLAIMED)).await?;
     Ok("ok\n")
 }
 
@@ -103,7 +103,7 @@ async fn status(State(app): State<App>, _operator: Operator) -> Result<axum::Jso
 }
 
 async fn is_claimed(app: &Services) -> Result<bool, Problem> {
-    Ok(app.store.system().read(|database| registry::setting(database, CLAIMED)).await?.is_some())
+    Ok(app.store.system().read(|database| settings::get(database, CLAIMED)).await?.is_some())
 }
 
 /// Refuses what an appliance without an operator cannot do.
@@ -147,10 +147,10 @@ async fn setup(
     let event = local.caller.event("appliance.claim", format!("operator:{}", operator.id), Outcome::Allowed);
     let stored = operator.clone();
     let write = move |write: &Write<'_>| {
-        if registry::setting(write.sql(), CLAIMED)?.is_some() || accounts::insert(write, &stored, &hash)?.is_err() {
+        if settings::get(write.sql(), CLAIMED)?.is_some() || accounts::insert(write, &stored, &hash)?.is_err() {
             return Ok(false);
         }
-        registry::set_setting(write, CLAIMED, &now.to_string())?;
+        settings::set(write, CLAIMED, &now.to_string())?;
         trust::save_authority(write, &parts, now)?;
         write.audit(&event, now)?;
         Ok(true)

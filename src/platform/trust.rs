@@ -15,8 +15,8 @@ use crate::platform::pki::{
     Slot, Subject, tls,
 };
 use crate::platform::store::Store;
+use crate::platform::store::certificates::{self, StoredCertificate};
 use crate::platform::store::error::StoreError;
-use crate::platform::store::registry::{self, StoredCertificate};
 use crate::platform::store::workspace::Write;
 use crate::values::time::Timestamp;
 
@@ -111,9 +111,7 @@ impl Trust {
         }
         let again = renewed.clone();
         let write = move |write: &Write<'_>| {
-            renewed
-                .iter()
-                .try_for_each(|leaf| registry::set_certificate(write, leaf.slot.as_str(), &stored_leaf(&leaf.parts)))
+            renewed.iter().try_for_each(|leaf| certificates::put(write, leaf.slot.as_str(), &stored_leaf(&leaf.parts)))
         };
         // What could not be kept is presented all the same, and kept at the next try.
         store.system().write(write).await.inspect_err(|_| self.note(again))?;
@@ -145,9 +143,9 @@ pub fn save_authority(write: &Write<'_>, parts: &AuthorityParts, now: Timestamp)
         not_before: now,
         not_after: now,
     };
-    registry::set_certificate(write, ROOT, &certificate(&parts.root_der, root_key))?;
+    certificates::put(write, ROOT, &certificate(&parts.root_der, root_key))?;
     let key = parts.intermediate_key_pkcs8.expose().to_vec();
-    registry::set_certificate(write, INTERMEDIATE, &certificate(&parts.intermediate_der, key))
+    certificates::put(write, INTERMEDIATE, &certificate(&parts.intermediate_der, key))
 }
 
 fn stored_leaf(parts: &LeafParts) -> StoredCertificate {
@@ -165,7 +163,7 @@ async fn stored(store: &Store) -> Result<(Option<Authority>, Option<SavedLeaves>
         let names = [ROOT, INTERMEDIATE, Slot::Tcp.as_str(), Slot::UdpCurrent.as_str(), Slot::UdpNext.as_str()];
         names
             .into_iter()
-            .map(|purpose| registry::certificate(database, &keys, purpose))
+            .map(|purpose| certificates::find(database, &keys, purpose))
             .collect::<rusqlite::Result<Vec<_>>>()
     };
     let mut found = store.system().read(read).await?.into_iter();

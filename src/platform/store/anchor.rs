@@ -16,7 +16,7 @@ use crate::core::keys::frame::Framed;
 use crate::core::keys::identity::{Identity, PublicIdentity};
 use crate::platform::store::audit_log;
 use crate::platform::store::error::{StoreError, from_sqlite};
-use crate::platform::store::{files, registry};
+use crate::platform::store::{files, settings};
 use crate::values::id::WorkspaceId;
 use crate::values::time::Timestamp;
 
@@ -171,7 +171,7 @@ impl Anchor {
 
 /// The counter that `system.db` knows, 0 before the first write.
 pub(super) fn stored_counter(database: &Connection) -> rusqlite::Result<u64> {
-    Ok(registry::setting(database, COUNTER_SETTING)?.and_then(|text| text.parse().ok()).unwrap_or(0))
+    Ok(settings::get(database, COUNTER_SETTING)?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 fn signed_bytes(counter: u64, heads: &BTreeMap<WorkspaceId, Head>) -> Vec<u8> {

@@ -25,6 +25,7 @@ use crate::values::time::Timestamp;
 pub mod accounts;
 pub mod anchor;
 pub mod audit_log;
+pub mod certificates;
 mod database;
 pub mod error;
 pub mod files;
@@ -33,6 +34,7 @@ pub mod registry;
 pub mod rooms;
 mod row;
 pub mod sessions;
+pub mod settings;
 pub mod workspace;
 mod writers;
 
@@ -264,8 +266,7 @@ impl Store {
             return if stored > next { Ok(()) } else { self.write_anchor_file(next, clock).await };
         }
         let counter = next.max(stored);
-        let setting =
-            move |write: &Write<'_>| registry::set_setting(write, anchor::COUNTER_SETTING, &counter.to_string());
+        let setting = move |write: &Write<'_>| settings::set(write, anchor::COUNTER_SETTING, &counter.to_string());
         self.system.write(setting).await?;
         self.write_anchor_file(counter, clock).await
     }

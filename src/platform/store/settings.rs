@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Table `settings` of `system.db`.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::platform::store::workspace::Write;
+
+/// A setting's value.
+pub fn get(database: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    database.query_row("SELECT value FROM settings WHERE key = ?1", params![key], |row| row.get(0)).optional()
+}
+
+/// Sets a setting.
+pub fn set(write: &Write<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO settings (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    write.sql().execute(sql, params![key, value])?;
+    Ok(())
+}
