@@ -7,7 +7,7 @@
 //! 3. sockets: bound before anything slow, so that a taken port is known at once;
 //! 4. hashing threads and certificates;
 //! 5. the relay, the router, then serving, then "ready" to the service manager;
-//! 6. every ten seconds: the anchor; every minute: certificates, idle files;
+//! 6. every ten seconds: the anchor, workspaces whose time is over; every minute: certificates, idle files;
 //! 7. on SIGTERM or SIGINT: what runs beside ends, "stopping", the relay says goodbye, drain, anchor, close. A second
 //!    signal ends at once.
 
@@ -25,6 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::api::services::{Server as ServerFacts, Services};
+use crate::api::{appliance, life};
 use crate::app;
 use crate::config::Config;
 use crate::hub::admission::CheckTicket;
@@ -161,7 +162,7 @@ where
         probe::runs_here();
         let signals = Signals::install()?;
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
-        store.report_orphans().await?;
+        store.report_orphans();
         let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
 
         let mut server = Server::new(config.https);
@@ -172,6 +173,7 @@ where
             own_uid: sys::own_uid(),
         };
         let (hub, recordings) = Hub::start(clock.clone(), ticket_check(&store));
+        appliance::take_up_voice(&store, &hub).await?;
         let settings = relay::Settings { sockets: udp, tls: trust.quic()?, secret: store.relay_secret()? };
         let relay = Relay::start(Arc::clone(&hub), settings)?;
         let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
@@ -296,6 +298,7 @@ async fn upkeep(services: Arc<Services>) {
             tracing::error!(error = %error, "the anchor cannot be written");
         }
         count = count.wrapping_add(1);
+        life::keep_up(&services).await;
         if count.is_multiple_of(HEADS_EVERY) {
             services.store.log_heads(services.clock.now());
         }

@@ -23,12 +23,13 @@ use crate::api::types::{
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Administrator, Permission, Permissions, Role};
+use crate::core::auth::permission::{Administrator, Permission, Permissions, Role, Roles};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
+use crate::platform::store::registry::Registry;
 use crate::platform::store::sessions;
 use crate::platform::store::workspace::Write;
-use crate::values::id::{AccountId, SessionId};
+use crate::values::id::{AccountId, SessionId, WorkspaceId};
 use crate::values::name::UserName;
 
 /// Accounts on a page, at most and when not asked.
@@ -82,7 +83,7 @@ async fn list(
     let highest = if role == Role::Admin { Role::Admin } else { Role::PowerUser };
     let read = move |database: &rusqlite::Connection| match page.user_name {
         Some(name) => {
-            Ok(accounts::find_by_name(database, &name)?.filter(|found| role.sees(found.role)).into_iter().collect())
+            Ok(accounts::find_by_name(database, &name)?.filter(|found| role.sees(found.role())).into_iter().collect())
         }
         None => accounts::page(database, page.after.as_ref(), highest, limit + 1),
     };
@@ -91,7 +92,7 @@ async fn list(
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|account| account.user_name.clone());
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?;
     let accounts = found.iter().map(|account| views::account(account, &workspace)).collect();
     Ok(axum::Json(AccountList { accounts, next }))
 }
@@ -117,11 +118,11 @@ async fn create(
     Json(request): Json<CreateAccount>,
 ) -> Result<(StatusCode, axum::Json<CreatedAccount>), Problem> {
     let own_role = admin.administers(Permission::AccountManage)?.role();
-    let role = request.role.unwrap_or(Role::User);
-    if !own_role.manages(role) {
+    let roles = wanted(request.role, request.roles.as_deref())?.unwrap_or(Roles::only(Role::User));
+    if !own_role.manages(roles.highest()) {
         return Err(Problem::Forbidden(HIGHER_ROLE));
     }
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?;
     let hints = [request.user_name.as_str(), request.display_name.as_str(), workspace.name.as_str()];
     let addressed = credential::authority(&headers, &uri);
     let local = admin.caller.is_local();
@@ -133,25 +134,60 @@ async fn create(
         id: AccountId::random(&mut entropy::system()),
         user_name: request.user_name,
         display_name: request.display_name,
-        role,
+        roles,
         status: AccountStatus::Active,
         voice_off: false,
         by_hand: Permissions::NONE,
         created_at: now,
     };
     let mut event = admin.caller.event("account.create", format!("account:{}", account.id), Outcome::Allowed);
-    event.detail = format!("role {}", role.as_str());
+    event.detail = format!("roles {}", roles.to_names());
     let stored = account.clone();
-    let write = move |write: &Write<'_>| match accounts::insert(write, &stored, &hash)? {
-        Ok(()) => write.audit(&event, now).map(Ok),
-        Err(taken) => Ok(Err(taken)),
+    let seats = Seats::of(&app, admin.workspace.id());
+    let write = move |write: &Write<'_>| {
+        if seats.are_taken(write)? {
+            return Ok(Err(Problem::SeatsTaken));
+        }
+        match accounts::insert(write, &stored, &hash)? {
+            Ok(()) => write.audit(&event, now).map(Ok),
+            Err(NameTaken::Same) => Ok(Err(Problem::UserNameTaken)),
+            Err(NameTaken::LooksAlike) => Ok(Err(Problem::UserNameLooksAlike)),
+        }
     };
-    admin.workspace.write(write).await?.map_err(|taken| match taken {
-        NameTaken::Same => Problem::UserNameTaken,
-        NameTaken::LooksAlike => Problem::UserNameLooksAlike,
-    })?;
+    admin.workspace.write(write).await??;
     let account = views::account(&account, &workspace);
     Ok((StatusCode::CREATED, axum::Json(CreatedAccount { account, initial_password: given.to_tell() })))
+}
+
+/// The roles that a request wants, if any.
+fn wanted(role: Option<Role>, roles: Option<&[Role]>) -> Result<Option<Roles>, Problem> {
+    let refused = |text: &str| Err(Problem::InvalidBody(text.to_owned()));
+    match (role, roles) {
+        (Some(_), Some(_)) => refused("give `role` or `roles`, not both"),
+        (_, Some([])) => refused("`roles`: an account has one role at least"),
+        (_, Some(roles)) => Ok(Roles::of(roles.iter().copied())),
+        (role, None) => Ok(role.map(Roles::only)),
+    }
+}
+
+/// How many accounts of a workspace may be active at once.
+struct Seats {
+    registry: Registry,
+    workspace: WorkspaceId,
+}
+
+impl Seats {
+    fn of(app: &App, workspace: WorkspaceId) -> Self {
+        Self { registry: app.store.registry().clone(), workspace }
+    }
+
+    /// Whether there is none left, at this moment.
+    fn are_taken(&self, write: &Write<'_>) -> rusqlite::Result<bool> {
+        match self.registry.entry(self.workspace).and_then(|entry| entry.seats) {
+            Some(seats) => Ok(accounts::count_seats(write.sql())? >= u64::from(seats)),
+            None => Ok(false),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -163,7 +199,7 @@ pub(super) struct AccountPath {
 pub(super) async fn visible(admin: &Administration, id: AccountId) -> Result<Account, Problem> {
     let role = admin.administers(Permission::AccountManage)?.role();
     let found = admin.workspace.read(move |database| accounts::find(database, id)).await?;
-    found.filter(|account| role.sees(account.role)).ok_or(Problem::NotFound)
+    found.filter(|account| role.sees(account.role())).ok_or(Problem::NotFound)
 }
 
 /// The account as it is inside a write transaction, when the caller may change it. Decided here and not before: another
@@ -173,7 +209,7 @@ pub(super) fn managed(
     id: AccountId,
     by: Administrator,
 ) -> rusqlite::Result<Result<Account, Problem>> {
-    Ok(match accounts::find(write.sql(), id)?.filter(|account| by.role().sees(account.role)) {
+    Ok(match accounts::find(write.sql(), id)?.filter(|account| by.role().sees(account.role())) {
         Some(account) if by.manages(id, account.rights()) => Ok(account),
         Some(_) => Err(Problem::Forbidden(HIGHER_ROLE)),
         None => Err(Problem::NotFound),
@@ -194,7 +230,7 @@ async fn show(
     Path(AccountPath { account }): Path<AccountPath>,
 ) -> Result<axum::Json<AccountView>, Problem> {
     let account = visible(&admin, account).await?;
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?;
     Ok(axum::Json(views::account(&account, &workspace)))
 }
 
@@ -217,28 +253,36 @@ async fn update(
     Json(request): Json<UpdateAccount>,
 ) -> Result<axum::Json<AccountView>, Problem> {
     let by = admin.administers(Permission::AccountManage)?;
+    let roles = wanted(request.role, request.roles.as_deref())?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
+    let seats = Seats::of(&app, workspace);
     let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let before = match managed(write, account, by)? {
             Ok(before) => before,
             Err(problem) => return Ok(Err(problem)),
         };
-        let role = request.role.unwrap_or(before.role);
+        let roles = roles.unwrap_or(before.roles);
         let after = Account {
             display_name: request.display_name.unwrap_or_else(|| before.display_name.clone()),
-            role,
+            roles,
             // Who is trusted with less keeps nothing of what was given.
-            by_hand: if role < before.role { Permissions::NONE } else { before.by_hand },
+            by_hand: if roles.highest() < before.role() { Permissions::NONE } else { before.by_hand },
             status: request.status.unwrap_or(before.status),
             voice_off: request.voice_off.unwrap_or(before.voice_off),
             ..before.clone()
         };
-        if !by.role().manages(after.role) {
+        if !by.role().manages(after.role()) {
             return Ok(Err(Problem::Forbidden(HIGHER_ROLE)));
         }
-        let is_admin = |account: &Account| account.role == Role::Admin && account.status == AccountStatus::Active;
+        if before.status == AccountStatus::Disabled
+            && after.status == AccountStatus::Active
+            && seats.are_taken(write)?
+        {
+            return Ok(Err(Problem::SeatsTaken));
+        }
+        let is_admin = |account: &Account| account.role() == Role::Admin && account.status == AccountStatus::Active;
         if is_admin(&before) && !is_admin(&after) && accounts::count_active(write.sql(), Role::Admin)? <= 1 {
             return Ok(Err(Problem::LastAdmin));
         }
@@ -247,10 +291,10 @@ async fn update(
             sessions::delete_of_account(write, account, None)?;
         }
         let voice = if after.voice_off { "voice off" } else { "voice on" };
-        event.detail = format!("role {}, {}, {voice}", after.role.as_str(), after.status.as_str());
+        event.detail = format!("roles {}, {}, {voice}", after.roles.to_names(), after.status.as_str());
         write.audit(&event, now)?;
         let (voice_off, ended, demoted) =
-            (after.voice_off, after.status == AccountStatus::Disabled, after.role < before.role);
+            (after.voice_off, after.status == AccountStatus::Disabled, after.role() < before.role());
         write.after_commit(move || {
             // What a ticket granted was granted to the role: with a lower one, or none, its holders join anew or not.
             if ended {
@@ -265,7 +309,7 @@ async fn update(
         Ok(Ok(after))
     };
     let after = admin.workspace.write(write).await??;
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?;
     Ok(axum::Json(views::account(&after, &workspace)))
 }
 
@@ -292,7 +336,7 @@ async fn reset_password(
 ) -> Result<axum::Json<PasswordSet>, Problem> {
     let by = admin.administers(Permission::AccountPasswordReset)?;
     let found = visible(&admin, account).await?;
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?;
     let hints = [found.user_name.as_str(), found.display_name.as_str(), workspace.name.as_str()];
     let addressed = credential::authority(&headers, &uri);
     let local = admin.caller.is_local();

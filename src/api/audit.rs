@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Searching, verifying and exporting the audit of a workspace.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
+use axum::response::Response;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::Sender;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::api::download::{Piece, download};
 use crate::api::error::{Problem, ProblemBody};
 use crate::api::extract::Query;
 use crate::api::principal::Administration;
@@ -35,8 +32,6 @@ const PAGE: u32 = 100;
 const BATCH: u32 = 1_000;
 /// Records looked at for one page of a search; a longer search goes on with the next page.
 const LOOKED_AT_MAX: u32 = 20_000;
-/// Pieces of an export that may wait for who takes it.
-const PIECES_MAX: usize = 2;
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -191,32 +186,10 @@ async fn export(
         audit_log::head(write.sql()).map(Ok)
     };
     let head = admin.workspace.write(write).await??;
-    let (pieces, body) = mpsc::channel(PIECES_MAX);
+    let (answer, pieces) = download(format.media_type());
     tokio::spawn(write_export(app, admin.workspace.clone(), format, after, head, pieces));
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
-        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((headers, Body::new(Pieces(body))).into_response())
+    Ok(answer)
 }
-
-/// An export under way; one that fails is broken off, and has no head.
-struct Pieces(mpsc::Receiver<Result<Bytes, Problem>>);
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|_| Broken)))
-    }
-}
-
-/// The export was broken off.
-#[derive(Debug, thiserror::Error)]
-#[error("the export was broken off")]
-struct Broken;
 
 async fn write_export(
     app: App,
@@ -224,7 +197,7 @@ async fn write_export(
     format: Format,
     mut after: u64,
     head: Head,
-    pieces: mpsc::Sender<Result<Bytes, Problem>>,
+    pieces: Sender<Piece>,
 ) {
     while after < head.sequence {
         let left = u32::try_from(head.sequence - after).map_or(BATCH, |left| left.min(BATCH));

@@ -40,7 +40,7 @@ pub fn routes() -> OpenApiRouter<App> {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 async fn me(State(app): State<App>, member: Member) -> Result<axum::Json<AccountView>, Problem> {
-    let workspace = views::workspace_ref(&app, member.workspace.id()).await?;
+    let workspace = views::workspace_ref(&app, member.workspace.id())?;
     Ok(axum::Json(views::account(&member.account, &workspace)))
 }
 
@@ -118,7 +118,7 @@ async fn change_password(
     let stored = member.workspace.read(move |database| accounts::credential_of(database, &keys, account)).await?;
     let (stored, mark) = stored.ok_or(Problem::Unauthenticated)?;
 
-    let workspace_name = views::workspace_ref(&app, member.workspace.id()).await?.name;
+    let workspace_name = views::workspace_ref(&app, member.workspace.id())?.name;
     let attempt = Attempt::admit(&app, &workspace_name, &member.account.user_name)?;
     let place = app.hasher.reserve()?;
     let matches = app.hasher.verify(place, change.current_password, stored.password_hash).await?;

@@ -98,7 +98,7 @@ async fn show(
         found.map(|account| account.map(|account| (account.id, account))).collect()
     };
     let mut known: HashMap<AccountId, Account> = admin.workspace.read(read).await?;
-    known.retain(|_, account| role.sees(account.role));
+    known.retain(|_, account| role.sees(account.role()));
     Ok(axum::Json(views::meeting(&facts, &known)))
 }
 

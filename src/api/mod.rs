@@ -21,13 +21,21 @@ use crate::platform::entropy;
 use crate::values::id::RequestId;
 
 mod accounts;
+mod agreement;
+pub mod appliance;
+mod approvals;
 mod audit;
 mod credential;
+mod download;
+mod erasure;
 pub mod error;
+mod export;
 mod extract;
+pub mod life;
 mod me;
 mod meetings;
 mod permissions;
+mod policy;
 mod principal;
 mod rooms;
 pub mod services;
@@ -53,14 +61,25 @@ struct Document;
 fn table() -> OpenApiRouter<App> {
     let of_a_workspace = || {
         let people = OpenApiRouter::new().merge(accounts::routes()).merge(audit::routes());
-        people.merge(permissions::routes()).merge(throttles::routes()).merge(rooms::routes()).merge(meetings::routes())
+        let people = people
+            .merge(permissions::routes())
+            .merge(throttles::routes())
+            .merge(approvals::routes())
+            .merge(erasure::routes());
+        let rules = OpenApiRouter::new().merge(policy::routes()).merge(agreement::routes());
+        people.merge(rules).merge(rooms::routes()).merge(meetings::routes())
     };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())
         .merge(workspaces::routes())
+        .merge(life::routes())
+        .merge(export::routes())
+        .merge(appliance::routes())
+        .merge(agreement::system_routes())
         .nest("/workspaces/{workspace}", of_a_workspace());
     let v1 = OpenApiRouter::new()
         .merge(system::public_routes())
+        .merge(appliance::public_routes())
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())

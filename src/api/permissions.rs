@@ -18,12 +18,12 @@ use crate::api::services::App;
 use crate::api::types::{Explanation, PermissionView};
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permission, Permissions, Rights, Role};
+use crate::core::auth::permission::{Permission, Permissions, Rights, Role, Roles};
 use crate::core::explain::{Case, Explained, Obstacle};
 use crate::platform::store::accounts::{self, Account};
-use crate::platform::store::rooms;
 use crate::platform::store::workspace::Write;
-use crate::values::id::{AccountId, RoomId};
+use crate::platform::store::{agreements, policy, rooms};
+use crate::values::id::{AccountId, RoomId, WorkspaceId};
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -62,6 +62,7 @@ fn listed(names: Option<&str>) -> Result<Vec<Permission>, Problem> {
     Refusals,
 ), security(("bearer" = [])))]
 async fn explain(
+    State(app): State<App>,
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
     Query(asked): Query<Asked>,
@@ -79,13 +80,22 @@ async fn explain(
         }
         None => None,
     };
+    let look = |database: &rusqlite::Connection| Ok((policy::get(database)?, agreements::is_any(database)?));
+    let (permitted, is_any) = admin.workspace.read(look).await?;
+    let workspace = admin.workspace.id();
+    let life = app.store.registry().entry(workspace).map(|entry| entry.life);
     let case = Case {
-        rights: Rights { role: asked.role.unwrap_or(account.role), by_hand },
+        rights: Rights { role: asked.role.unwrap_or(account.role()), by_hand },
         is_active: account.status == AccountStatus::Active,
         voice_off: account.voice_off,
         is_writable: admin.workspace.state() == "open",
+        standstill: life.and_then(|life| life.standstill(app.clock.now())),
+        is_agreed: is_any || workspace == WorkspaceId::SYSTEM,
+        workspace: permitted,
+        appliance_voice: app.hub.has_voice(),
         room,
     };
+    let roles = asked.role.map_or(account.roles, Roles::only);
     let permissions = Permission::ALL.map(|permission| {
         let explained = case.explain(permission);
         let is_effective = explained.is_effective();
@@ -94,6 +104,7 @@ async fn explain(
             permission: permission.as_str().to_owned(),
             effective: is_effective,
             source,
+            carried_by: roles.iter().filter(|role| role.carries(permission)).collect(),
             lowest_role: permission.lowest_role(),
             obstacles: obstacles.into_iter().map(Obstacle::as_str).map(str::to_owned).collect(),
         }

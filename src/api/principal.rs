@@ -21,7 +21,7 @@ use crate::core::auth::permission::{Administrator, Permission, Rights, Role};
 use crate::core::auth::token::Audience;
 use crate::platform::https::Peer;
 use crate::platform::store::accounts::{self, Account};
-use crate::platform::store::registry;
+use crate::platform::store::agreements;
 use crate::platform::store::sessions::{self, Session};
 use crate::platform::store::workspace::Workspace;
 use crate::platform::token;
@@ -36,6 +36,9 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The appliance by itself.
+    pub const APPLIANCE: Self = Self { actor: Actor::Appliance, strength: Strength::Nothing, address: None };
+
     const LOCAL: Self = Self { actor: Actor::LocalOperator, strength: Strength::LocalSocket, address: None };
 
     /// Somebody who proved nothing, at the other end of this connection.
@@ -52,6 +55,11 @@ impl Caller {
     /// Whether it is root on the host, where nothing travels over a network.
     pub const fn is_local(&self) -> bool {
         matches!(self.actor, Actor::LocalOperator)
+    }
+
+    /// Who it is, as the audit says.
+    pub fn name(&self) -> String {
+        self.actor.to_string()
     }
 
     /// An event of this caller.
@@ -78,8 +86,21 @@ pub struct Member {
     pub session: Session,
     /// Which surface its token is for.
     pub audience: Audience,
+    /// Whether the agreement was accepted for its workspace.
+    agreed: bool,
     /// For the audit.
     pub caller: Caller,
+}
+
+impl Member {
+    /// Refuses who is not on the surface of workspaces, or in one for which no agreement was accepted.
+    pub fn require_workspace(&self) -> Result<(), Problem> {
+        match self.audience {
+            Audience::Member if self.agreed => Ok(()),
+            Audience::Member => Err(Problem::AgreementMissing),
+            Audience::System => Err(Problem::Unauthenticated),
+        }
+    }
 }
 
 impl FromRequestParts<App> for Member {
@@ -95,17 +116,29 @@ impl FromRequestParts<App> for Member {
         let workspace = app.store.workspace(signed_by).await?;
         let read = move |database: &rusqlite::Connection| {
             let session = sessions::find_live(database, claims.sid, now)?;
-            Ok((session, accounts::find(database, claims.sub)?))
+            Ok((session, accounts::find(database, claims.sub)?, agreements::is_any(database)?))
         };
         match workspace.read(read).await? {
-            (Some(session), Some(account))
+            (Some(session), Some(account), agreed)
                 if session.account == account.id && account.status == AccountStatus::Active =>
             {
+                standstill(app, signed_by).map_or(Ok(()), Err)?;
                 let caller = Caller::account(account.id, signed_by, peer);
-                Ok(Self { workspace, account, session, audience, caller })
+                Ok(Self { workspace, account, session, audience, agreed, caller })
             }
             _ => Err(Problem::Unauthenticated),
         }
+    }
+}
+
+/// Why nobody may use a workspace now, if so. The operators' own has no life of this kind.
+pub fn standstill(app: &Services, workspace: WorkspaceId) -> Option<Problem> {
+    if workspace == WorkspaceId::SYSTEM {
+        return None;
+    }
+    match app.store.registry().entry(workspace) {
+        Some(entry) => entry.life.standstill(app.clock.now()).map(Problem::from),
+        None => Some(Problem::Unauthenticated),
     }
 }
 
@@ -124,7 +157,7 @@ impl FromRequestParts<App> for Operator {
         }
         let member = Member::from_request_parts(parts, app).await?;
         match member.audience {
-            Audience::System if member.account.role == Role::Admin => Ok(Self { caller: member.caller }),
+            Audience::System if member.account.role() == Role::Admin => Ok(Self { caller: member.caller }),
             Audience::System => Err(Problem::Forbidden("the role of an operator")),
             Audience::Member => Err(Problem::Unauthenticated),
         }
@@ -167,22 +200,37 @@ struct WorkspacePath {
     workspace: WorkspaceId,
 }
 
+/// The same, also before an agreement was accepted for the workspace.
+pub struct BeforeAgreement(pub Administration);
+
+impl FromRequestParts<App> for BeforeAgreement {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if is_of_the_system(parts) {
+            return Administration::from_request_parts(parts, app).await.map(Self);
+        }
+        let member = Member::from_request_parts(parts, app).await?;
+        match member.audience {
+            Audience::Member => Ok(Self(Administration::of(member))),
+            Audience::System => Err(Problem::Unauthenticated),
+        }
+    }
+}
+
+/// Whether it is a route of operators. By the whole path: nested routers see theirs without the prefix.
+fn is_of_the_system(parts: &Parts) -> bool {
+    parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().starts_with("/api/v1/system/"))
+}
+
 impl FromRequestParts<App> for Administration {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        // The whole path: nested routers see theirs without the prefix.
-        let of_the_system =
-            parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().starts_with("/api/v1/system/"));
-        if !of_the_system {
+        if !is_of_the_system(parts) {
             let member = Member::from_request_parts(parts, app).await?;
-            return match member.audience {
-                Audience::Member => {
-                    let (rights, account) = (member.account.rights(), Some(member.account.id));
-                    Ok(Self { workspace: member.workspace, caller: member.caller, rights, account })
-                }
-                Audience::System => Err(Problem::Unauthenticated),
-            };
+            member.require_workspace()?;
+            return Ok(Self::of(member));
         }
         let operator = Operator::from_request_parts(parts, app).await?;
         let Path(WorkspacePath { workspace }) = Path::from_request_parts(parts, app).await?;
@@ -192,6 +240,16 @@ impl FromRequestParts<App> for Administration {
 }
 
 impl Administration {
+    fn of(member: Member) -> Self {
+        let (rights, account) = (member.account.rights(), Some(member.account.id));
+        Self { workspace: member.workspace, caller: member.caller, rights, account }
+    }
+
+    /// The caller's own account here, if it has one.
+    pub const fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+
     /// The caller's role here.
     pub const fn role(&self) -> Role {
         self.rights.role
@@ -216,9 +274,8 @@ impl Administration {
 
 /// The workspace with this id, when the registry has it.
 pub async fn existing_workspace(app: &Services, id: WorkspaceId) -> Result<Arc<Workspace>, Problem> {
-    if id != WorkspaceId::SYSTEM {
-        let entry = app.store.system().read(move |database| registry::find_by_id(database, id)).await?;
-        entry.ok_or(Problem::NotFound)?;
+    if id != WorkspaceId::SYSTEM && app.store.registry().entry(id).is_none() {
+        return Err(Problem::NotFound);
     }
     Ok(app.store.workspace(id).await?)
 }

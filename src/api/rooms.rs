@@ -24,6 +24,7 @@ use crate::core::keys::epoch::RotationInterval;
 use crate::core::room::policy::{CAPACITY_MAX, RoomPolicy};
 use crate::hub::facts::MeetingFacts;
 use crate::platform::entropy;
+use crate::platform::store::policy;
 use crate::platform::store::rooms::{self, Room};
 use crate::platform::store::workspace::Write;
 use crate::values::id::{RoomId, WorkspaceId};
@@ -148,7 +149,8 @@ async fn update(
         }
         event.detail = told(&after);
         write.audit(&event, now)?;
-        write.after_commit(move || hub.apply_policy(workspace, room, after.policy));
+        let permitted = policy::get(write.sql())?.within(after.policy);
+        write.after_commit(move || hub.apply_policy(workspace, room, permitted));
         Ok(Ok(after))
     };
     let after = admin.workspace.write(write).await??;
@@ -244,7 +246,7 @@ fn view_now(app: &Services, workspace: WorkspaceId, room: &Room) -> RoomView {
     view(room, meetings.iter().find(|meeting| meeting.room == room.id))
 }
 
-fn view(room: &Room, live: Option<&MeetingFacts>) -> RoomView {
+pub(super) fn view(room: &Room, live: Option<&MeetingFacts>) -> RoomView {
     let present = live.map(|meeting| meeting.participants.as_slice()).unwrap_or_default();
     let participants = present.iter().map(|participant| PresentView {
         display_name: participant.display_name.clone(),

@@ -3,6 +3,7 @@
 //!
 //! Locks here are held for a map access, never across an await; no two are held at once.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::platform::https::{Counters, Drain, TlsFor};
 use crate::platform::password::Hasher;
 use crate::platform::store::Store;
 use crate::platform::trust::Trust;
-use crate::values::id::SealingKeyId;
+use crate::values::id::{SealingKeyId, WorkspaceId};
 use crate::values::time::Timestamp;
 
 /// A sealing key is announced for an hour and opens boxes for another.
@@ -46,6 +47,8 @@ pub struct Services {
     challenges: Mutex<Challenges>,
     /// Wrong tries.
     softlock: Mutex<Softlock>,
+    /// Workspaces whose people were stopped.
+    stopped: Mutex<HashSet<WorkspaceId>>,
     /// What the door counted.
     pub counters: Arc<Counters>,
     /// Whether the appliance is stopping.
@@ -82,6 +85,7 @@ impl Services {
             hub,
             challenges: Mutex::new(Challenges::new(&mut entropy::system())),
             softlock: Mutex::default(),
+            stopped: Mutex::default(),
             counters: server.counters,
             drain: server.drain,
             started_at,
@@ -104,6 +108,11 @@ impl Services {
     /// Wrong tries.
     pub fn softlock(&self) -> MutexGuard<'_, Softlock> {
         self.softlock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Workspaces whose people were stopped in this run.
+    pub fn stopped(&self) -> MutexGuard<'_, HashSet<WorkspaceId>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::api::credential;
 use crate::api::error::{Problem, ProblemBody};
 use crate::api::extract::Json;
-use crate::api::principal::{Caller, Member};
+use crate::api::principal::{Caller, Member, standstill};
 use crate::api::services::{App, Services};
 use crate::api::types::{Base64, Carrier, Refresh, SessionGrant};
 use crate::api::views;
@@ -81,6 +81,9 @@ async fn refresh(
     let presented = RefreshToken::from_bytes(token).ok_or(Problem::SessionEnded)?;
     let keys = app.store.keyring().keys(workspace).ok_or(Problem::SessionEnded)?;
     let next = keys.newest_field().and_then(|(_, key)| presented.successor(key)).ok_or(Problem::Internal)?;
+    if standstill(&app, workspace).is_some() {
+        return Err(Problem::SessionEnded);
+    }
     let workspace = app.store.workspace(workspace).await?;
     let now = app.clock.now();
     let (token, id, hub) = (next.clone(), workspace.id(), Arc::clone(&app.hub));
@@ -94,7 +97,8 @@ async fn refresh(
         let Some(account) = accounts::find(write.sql(), session.account)? else { return Ok(Err(())) };
         match decision {
             RefreshDecision::Rotate | RefreshDecision::Repeat if account.status == AccountStatus::Active => {
-                Ok(Ok((session, account)))
+                let session = sessions::find_live(write.sql(), session.id, now)?;
+                Ok(session.map(|session| (session, account)).ok_or(()))
             }
             RefreshDecision::Replay => {
                 let mut event = Caller::anonymous(peer).event(
@@ -151,14 +155,17 @@ pub(super) async fn grant(
         expires_at: claims.expires_at(),
         refresh_token: None,
         session: session.id,
-        account: views::account(&account, &views::workspace_ref(app, workspace.id()).await?),
+        account: views::account(&account, &views::workspace_ref(app, workspace.id())?),
     };
     let mut response_headers = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
     match carrier {
         Carrier::Token => body.refresh_token = Some(Base64(refresh)),
         Carrier::Cookie => {
             let value = URL_SAFE_NO_PAD.encode(refresh);
-            let cookie = format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Strict");
+            // A session cookie ends with the browser; a persistent one by itself, later with each visit.
+            let left = session.expires_at().since(app.clock.now()).as_secs();
+            let max_age = if session.persistent { format!("; Max-Age={left}") } else { String::new() };
+            let cookie = format!("{COOKIE}={value}; Path=/{max_age}; Secure; HttpOnly; SameSite=Strict");
             response_headers.insert(header::SET_COOKIE, HeaderValue::from_str(&cookie).map_err(|_| Problem::Internal)?);
         }
     }

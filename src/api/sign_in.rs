@@ -22,18 +22,19 @@ use crate::api::services::{App, Services};
 use crate::api::session::{Begun, grant};
 use crate::api::types::{Carrier, Credential, SessionGrant, SignIn, SignInOffer};
 use crate::core::audit::Outcome;
-use crate::core::auth::login::{self, AccountStatus, Decision, Denial, StoredAccount};
+use crate::core::auth::login::{self, Circumstances, Decision, StoredAccount};
 use crate::core::auth::refresh::RefreshToken;
 use crate::core::limit::{Subject, Try};
+use crate::core::workspace::policy::WorkspacePolicy;
 use crate::platform::entropy;
 use crate::platform::https::Peer;
 use crate::platform::password::{PasswordError, Place};
 use crate::platform::store::accounts::{self, CredentialMark};
 use crate::platform::store::error::StoreError;
-use crate::platform::store::registry;
+use crate::platform::store::policy;
 use crate::platform::store::sessions::{self, Session};
 use crate::platform::store::workspace::{Workspace, Write};
-use crate::values::id::{AccountId, SessionId};
+use crate::values::id::{AccountId, SessionId, WorkspaceId};
 use crate::values::name::{DisplayName, UserName, WorkspaceName};
 use crate::values::secret::Key256;
 
@@ -80,7 +81,7 @@ async fn sign_in(
         (None, Some(plain)) => (plain, None, None),
         _ => return Err(Problem::InvalidBody("give exactly one of `sealed` and `plain`".to_owned())),
     };
-    let attempt = Attempt::admit(&app, &credential.workspace, &credential.user_name)?;
+    let attempt = Attempt::admit(&app, &present_name(&app, &credential.workspace), &credential.user_name)?;
     let place = app.hasher.reserve()?;
     let sealed = challenge.is_some();
     challenge.map_or(Ok(()), |challenge| challenge.redeem(&app))?;
@@ -88,22 +89,29 @@ async fn sign_in(
     let named = look_up(&app, &credential, sealed).await?;
     match decide(&app, &credential, place, &named).await? {
         Decision::Refused => Err(refuse(&app, attempt, &named, peer, arrived).await),
-        Decision::Denied { account, reason: Denial::AccountDisabled } => {
+        Decision::Denied { account, reason } => {
             attempt.settle(Try::Proven);
             let caller = Caller::account(account, named.workspace.id(), peer);
-            let event = caller.event("session.create", format!("account:{account}"), Outcome::Refused);
-            let now = app.clock.now();
+            let mut event = caller.event("session.create", format!("account:{account}"), Outcome::Refused);
+            let (now, problem) = (app.clock.now(), Problem::from(reason));
+            problem.code().clone_into(&mut event.detail);
             named.workspace.write(move |write| write.audit(&event, now)).await?;
-            Err(Problem::AccountDisabled)
+            Err(problem)
         }
         Decision::Granted { account, .. } => {
             attempt.settle(Try::Proven);
             let workspace = Arc::clone(&named.workspace);
-            let device = Device { name: request.device_name, carrier: request.carrier, exported, peer };
+            let (carrier, persistent) = (request.carrier, request.persistent);
+            let device = Device { name: request.device_name, carrier, persistent, exported, peer };
             let begun = begin_session(&app, named, account, credential, device).await?;
-            grant(&app, &workspace, begun, request.carrier, StatusCode::CREATED).await
+            grant(&app, &workspace, begun, carrier, StatusCode::CREATED).await
         }
     }
+}
+
+/// The name of the workspace that people mean by this one: who tries under a former name waits as under the present one.
+fn present_name(app: &Services, typed: &WorkspaceName) -> WorkspaceName {
+    app.store.registry().find(typed, app.clock.now()).map_or_else(|| typed.clone(), |entry| entry.name)
 }
 
 /// A try that the softlock admitted; it is settled when it is decided, or when it is dropped.
@@ -137,36 +145,46 @@ struct Named {
     /// The workspace; `system` in place of one that is absent or not open.
     workspace: Arc<Workspace>,
     stored: Option<(StoredAccount, CredentialMark)>,
+    circumstances: Circumstances,
 }
 
 /// Looks into the workspace somebody names. An absent one costs the same look into `system`, whose audit also takes
 /// what is tried there; so does one that is not open. A failing file is as good as none.
 async fn look_up(app: &Services, credential: &Credential, sealed: bool) -> Result<Named, Problem> {
-    let (workspace, plain_allowed) = find_workspace(app, credential.workspace.clone()).await?;
-    let usable = workspace.is_some() && (sealed || plain_allowed);
-    let workspace = workspace.unwrap_or_else(|| Arc::clone(app.store.system()));
+    let found = find_workspace(app, &credential.workspace).await;
+    let exists = found.is_some();
+    let workspace = found.unwrap_or_else(|| Arc::clone(app.store.system()));
     let keys = Arc::clone(workspace.keys());
     let name = credential.user_name.clone();
-    let read = workspace.read(move |database| accounts::credential(database, &keys, &name)).await;
-    let stored = read.unwrap_or_else(|error| {
+    let read = move |database: &rusqlite::Connection| {
+        Ok((accounts::credential(database, &keys, &name)?, policy::get(database)?))
+    };
+    let (stored, permitted) = workspace.read(read).await.unwrap_or_else(|error| {
         note_failure(&workspace, &error);
-        None
+        (None, WorkspacePolicy::default())
     });
-    Ok(Named { workspace, stored: stored.filter(|_| usable) })
+    let is_usable = exists && (sealed || (permitted.plain_sign_in && workspace.id() != WorkspaceId::SYSTEM));
+    let circumstances = circumstances(app, workspace.id(), permitted);
+    Ok(Named { workspace, stored: stored.filter(|_| is_usable), circumstances })
 }
 
-async fn find_workspace(app: &Services, name: WorkspaceName) -> Result<(Option<Arc<Workspace>>, bool), Problem> {
-    if name == WorkspaceName::system() {
-        return Ok((Some(Arc::clone(app.store.system())), false));
+/// What counts for everybody who signs in, at this moment.
+fn circumstances(app: &Services, workspace: WorkspaceId, permitted: WorkspacePolicy) -> Circumstances {
+    let life = app.store.registry().entry(workspace).map(|entry| entry.life);
+    let standstill = life.and_then(|life| life.standstill(app.clock.now()));
+    Circumstances { standstill, guests: permitted.guests }
+}
+
+async fn find_workspace(app: &Services, name: &WorkspaceName) -> Option<Arc<Workspace>> {
+    if *name == WorkspaceName::system() {
+        return Some(Arc::clone(app.store.system()));
     }
-    let Some(entry) = app.store.system().read(move |database| registry::find(database, &name)).await? else {
-        return Ok((None, false));
-    };
+    let entry = app.store.registry().find(name, app.clock.now())?;
     match app.store.workspace(entry.id).await {
-        Ok(workspace) => Ok((Some(workspace), entry.plain_sign_in)),
+        Ok(workspace) => Some(workspace),
         Err(error) => {
             tracing::error!(workspace.id = %entry.id, store.state = error.state(), error = %error, "workspace does not open");
-            Ok((None, false))
+            None
         }
     }
 }
@@ -186,7 +204,7 @@ async fn decide(app: &Services, credential: &Credential, place: Place, named: &N
         }
         other => other?,
     };
-    Ok(pending.finish(matches))
+    Ok(pending.finish(matches, named.circumstances))
 }
 
 /// Refuses, later than it was decided: see `Hasher::until_refusal`.
@@ -208,44 +226,60 @@ async fn refuse(app: &Services, attempt: Attempt<'_>, named: &Named, peer: Peer,
 struct Device {
     name: Option<DisplayName>,
     carrier: Carrier,
+    persistent: bool,
     /// What it has in common with the appliance since it sealed its credential.
     exported: Option<Key256>,
     peer: Peer,
 }
 
 async fn begin_session(
-    app: &Services,
+    app: &App,
     named: Named,
     account: AccountId,
     credential: Credential,
     device: Device,
 ) -> Result<Begun, Problem> {
-    let Device { name, carrier, exported, peer } = device;
-    let Named { workspace, stored } = named;
+    let Device { name, carrier, persistent, exported, peer } = device;
+    let Named { workspace, stored, .. } = named;
     let (stored, mark) = stored.ok_or(Problem::SignInRefused)?;
     let outdated = app.hasher.is_outdated(&stored.password_hash);
     let rehashed = if outdated { app.hasher.hash(credential.password).await.ok() } else { None };
     let now = app.clock.now();
     let rng = &mut entropy::system();
     let device_name = name.map_or_else(|| "unnamed device".to_owned(), |name| name.to_string());
-    let session = Session { id: SessionId::random(rng), account, device_name, created_at: now, last_seen_at: now };
-    let first = RefreshToken::first(session.id, rng);
+    let id = SessionId::random(rng);
+    let first = RefreshToken::first(id, rng);
     let caller = Caller::account(account, workspace.id(), peer);
-    let (id, hub) = (workspace.id(), Arc::clone(&app.hub));
-    let event = caller.event("session.create", format!("session:{}", session.id), Outcome::Allowed);
+    let event = caller.event("session.create", format!("session:{id}"), Outcome::Allowed);
+    let (services, workspace_id) = (Arc::clone(app), workspace.id());
     let write = move |write: &Write<'_>| {
-        // It may have been switched off, or given another password, while the hash was computed.
-        let Some(account) = accounts::find(write.sql(), account)? else { return Ok(None) };
-        if account.status != AccountStatus::Active || !accounts::still_has(write.sql(), account.id, &mark)? {
-            return Ok(None);
+        let permitted = policy::get(write.sql())?;
+        // It may have been switched off, given another password, or stopped with all, while the hash was computed.
+        let Some(account) = accounts::find(write.sql(), account)? else { return Ok(Err(Problem::SignInRefused)) };
+        if !accounts::still_has(write.sql(), account.id, &mark)? {
+            return Ok(Err(Problem::SignInRefused));
         }
-        let gone = sessions::insert(write, &session, carrier.into(), &first, exported.as_ref())?;
+        let circumstances = circumstances(&services, workspace_id, permitted);
+        if let Some(denial) = circumstances.denial(account.role(), account.status) {
+            return Ok(Err(denial.into()));
+        }
+        let kept = permitted.lifetime(persistent).map(|lifetime| (lifetime, persistent));
+        let Some((lifetime, persistent)) = kept.or_else(|| Some((permitted.lifetime(false)?, false))) else {
+            return Ok(Err(Problem::Internal));
+        };
+        let account_id = account.id;
+        let session =
+            Session { id, account: account_id, device_name, created_at: now, last_seen_at: now, persistent, lifetime };
+        let only = permitted.single_device;
+        let gone = sessions::insert(write, &session, carrier.into(), &first, exported.as_ref(), only)?;
         if let Some(hash) = rehashed {
             accounts::set_password(write, account.id, &hash, now)?;
         }
         write.audit(&event, now)?;
-        write.after_commit(move || gone.into_iter().for_each(|session| hub.end_session(id, session)));
-        Ok(Some(Begun { session, account, token: first }))
+        write.after_commit(move || {
+            gone.into_iter().for_each(|session| services.hub.end_session(workspace_id, session));
+        });
+        Ok(Ok(Begun { session, account, token: first }))
     };
-    workspace.write(write).await?.ok_or(Problem::SignInRefused)
+    workspace.write(write).await?
 }

@@ -15,13 +15,13 @@ use crate::api::types::{Base64, Setup, SetupDone, Status, TrustView};
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permissions, Role};
+use crate::core::auth::permission::{Permissions, Role, Roles};
 use crate::platform::entropy;
 use crate::platform::password;
 use crate::platform::pki::Scope;
 use crate::platform::store::accounts::{self, Account};
+use crate::platform::store::settings;
 use crate::platform::store::workspace::Write;
-use crate::platform::store::{registry, settings};
 use crate::platform::trust;
 use crate::values::id::{AccountId, WorkspaceId};
 
@@ -85,7 +85,6 @@ async fn root_certificate(State(app): State<App>) -> Result<Response, Problem> {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 async fn status(State(app): State<App>, _operator: Operator) -> Result<axum::Json<Status>, Problem> {
-    let workspaces = app.store.system().read(registry::all).await?.len();
     Ok(axum::Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         appliance: app.store.public_identity().appliance_id(),
@@ -93,7 +92,7 @@ async fn status(State(app): State<App>, _operator: Operator) -> Result<axum::Jso
         claim: if is_claimed(&app).await? { "claimed" } else { "unclaimed" }.to_owned(),
         system_state: app.store.system().state().to_owned(),
         anchor_current: app.store.anchor_is_current().await?,
-        workspaces: u64::try_from(workspaces).unwrap_or(u64::MAX),
+        workspaces: u64::try_from(app.store.registry().count()).unwrap_or(u64::MAX),
         open_workspaces: u64::try_from(app.store.open_count()).unwrap_or(u64::MAX),
         started_at: app.started_at,
         https: app.https.iter().map(ToString::to_string).collect(),
@@ -138,7 +137,7 @@ async fn setup(
         id: AccountId::random(&mut entropy::system()),
         user_name: request.operator.user_name,
         display_name: request.operator.display_name,
-        role: Role::Admin,
+        roles: Roles::only(Role::Admin),
         status: AccountStatus::Active,
         voice_off: false,
         by_hand: Permissions::NONE,
@@ -159,7 +158,7 @@ async fn setup(
         return Err(Problem::AlreadyClaimed);
     }
     app.trust.install(&app.store, authority).await?;
-    let workspace = views::workspace_ref(&app, WorkspaceId::SYSTEM).await?;
+    let workspace = views::workspace_ref(&app, WorkspaceId::SYSTEM)?;
     let done = SetupDone {
         operator: views::account(&operator, &workspace),
         initial_password: initial.expose().to_owned(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::error::Problem;
 use crate::api::extract::Json;
+use crate::api::life;
 use crate::api::principal::LocalOperator;
 use crate::api::services::App;
 use crate::platform::probe;
@@ -74,6 +75,7 @@ async fn hold_clock(
 
 /// Does at once what the appliance does every minute.
 async fn tick(State(app): State<App>, _local: LocalOperator) -> Result<StatusCode, Problem> {
+    life::keep_up(&app).await;
     app.trust.renew(&app.store).await?;
     app.store.write_anchor(&app.clock).await?;
     Ok(StatusCode::NO_CONTENT)

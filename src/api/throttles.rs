@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
 ), security(("bearer" = [])))]
 async fn list(State(app): State<App>, admin: Administration) -> Result<axum::Json<ThrottleList>, Problem> {
     admin.administers_as_admin(Permission::AccountPasswordReset)?;
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?.name;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?.name;
     let tried = app.softlock().tried(&workspace, app.clock.now());
     let throttle = |(user_name, tried): (UserName, crate::core::limit::Tried)| ThrottleView {
         user_name,
@@ -63,7 +63,7 @@ async fn clear(
     Path(NamePath { user_name }): Path<NamePath>,
 ) -> Result<StatusCode, Problem> {
     admin.administers_as_admin(Permission::AccountPasswordReset)?;
-    let workspace = views::workspace_ref(&app, admin.workspace.id()).await?.name;
+    let workspace = views::workspace_ref(&app, admin.workspace.id())?.name;
     let subject = Subject { workspace, user: user_name };
     if !app.softlock().has_tried(&subject) {
         return Err(Problem::NotFound);

@@ -23,11 +23,10 @@ use crate::api::types::Base64;
 use crate::api::types::rooms::{AskTicket, CarriersView, RoomRef, TicketView};
 use crate::core::auth::login::AccountStatus;
 use crate::core::auth::ticket::{KeyThumbprint, LIFETIME, TicketAudience, TicketClaims};
-use crate::core::auth::token::Audience;
 use crate::hub::tickets::Expected;
 use crate::platform::entropy;
 use crate::platform::store::workspace::Write;
-use crate::platform::store::{accounts, rooms, sessions};
+use crate::platform::store::{accounts, policy, rooms, sessions};
 use crate::platform::token;
 use crate::values::id::{RoomId, SessionId, TicketId, WorkspaceId};
 use crate::values::name::RoomName;
@@ -62,9 +61,7 @@ async fn create(
     uri: Uri,
     Json(request): Json<AskTicket>,
 ) -> Result<Response, Problem> {
-    if member.audience != Audience::Member {
-        return Err(Problem::Unauthenticated);
-    }
+    member.require_workspace()?;
     let carriers = carriers(credential::authority(&headers, &uri))?;
     let asked = Asked { issuer: app.issuer(), room, session: member.session.id, key: request.key_thumbprint };
     let (now, workspace, hub) = (app.clock.now(), member.workspace.id(), Arc::clone(&app.hub));
@@ -111,7 +108,9 @@ impl Asked {
         let Some(account) = account.filter(|account| account.status == AccountStatus::Active) else {
             return Ok(Err(Problem::Unauthenticated));
         };
+        let permitted = policy::get(write.sql())?;
         let room = rooms::find(write.sql(), self.room)?;
+        let room = room.map(|room| rooms::Room { policy: permitted.within(room.policy), ..room });
         let granted =
             room.and_then(|room| room.policy.grant(account.rights(), account.voice_off).map(|grant| (room, grant)));
         let Some((room, grant)) = granted else { return Ok(Err(Problem::NotFound)) };
@@ -134,6 +133,7 @@ impl Asked {
         };
         let expected = Expected {
             psk,
+            workspace,
             room: room.id,
             room_name: room.name,
             policy: room.policy,

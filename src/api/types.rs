@@ -16,9 +16,10 @@ use crate::values::name::{DisplayName, UserName, WorkspaceName};
 use crate::values::secret::SecretText;
 use crate::values::time::Timestamp;
 
+pub mod appliance;
 pub mod meetings;
-
 pub mod rooms;
+pub mod workspaces;
 
 /// Bytes, as base64url without padding (RFC 4648 §5).
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
@@ -128,6 +129,10 @@ pub struct SignIn {
     /// How the refresh token travels.
     #[serde(default)]
     pub carrier: Carrier,
+    /// Whether the device is to stay signed in when it is not used for longer, as far as the workspace permits. A
+    /// browser keeps the cookie when it is closed.
+    #[serde(default)]
+    pub persistent: bool,
 }
 
 /// `POST /api/v1/sessions/refresh`.
@@ -181,9 +186,12 @@ pub struct AccountView {
     /// What others see.
     #[schema(value_type = String)]
     pub display_name: DisplayName,
-    /// `guest`, `user`, `power_user` or `admin`.
+    /// The role that counts, which is the highest: `guest`, `user`, `power_user` or `admin`.
     #[schema(value_type = String)]
     pub role: Role,
+    /// All of its roles, the lowest first.
+    #[schema(value_type = Vec<String>)]
+    pub roles: Vec<Role>,
     /// Whether it may be used.
     #[schema(value_type = String)]
     pub status: AccountStatus,
@@ -210,9 +218,12 @@ pub struct CreateAccount {
     /// What others will see.
     #[schema(value_type = String)]
     pub display_name: DisplayName,
-    /// The role; `user` when absent.
+    /// The one role; `user` when absent.
     #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
+    /// Several roles, instead of one.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub roles: Option<Vec<Role>>,
     /// The password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one and tells it once.
     pub sealed: Option<Sealed>,
     /// The password in clear; on the admin socket only.
@@ -237,9 +248,12 @@ pub struct UpdateAccount {
     /// A new display name.
     #[schema(value_type = Option<String>)]
     pub display_name: Option<DisplayName>,
-    /// A new role.
+    /// The one role from now on.
     #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
+    /// Several roles from now on, instead of one. The highest counts.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub roles: Option<Vec<Role>>,
     /// `disabled` ends every session at once.
     #[schema(value_type = Option<String>)]
     pub status: Option<AccountStatus>,
@@ -322,6 +336,8 @@ pub struct SessionView {
     /// When it ends unless it is used.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+    /// Whether the device stays signed in when it is not used for longer.
+    pub persistent: bool,
     /// Whether it is the one that asks.
     pub current: bool,
 }
@@ -344,12 +360,17 @@ pub struct PermissionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub source: Option<Source>,
+    /// Which of the roles of the account carry it.
+    #[schema(value_type = Vec<String>)]
+    pub carried_by: Vec<Role>,
     /// The lowest role that carries it; without it no role does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub lowest_role: Option<Role>,
     /// What stands in its way: `account-disabled`, `account-voice-off`, `room-entry`, `room-voice-off`,
-    /// `room-screen-share-off`, `workspace-read-only`, `account-manage-missing`.
+    /// `room-screen-share-off`, `workspace-voice-off`, `workspace-screen-share-off`, `workspace-guests-off`,
+    /// `appliance-voice-off`, `workspace-trial-over`, `workspace-suspended`, `workspace-closed`,
+    /// `workspace-agreement-missing`, `workspace-read-only`, `account-manage-missing`.
     pub obstacles: Vec<String>,
 }
 
@@ -359,7 +380,7 @@ pub struct Explanation {
     /// Which account.
     #[schema(value_type = String, format = Uuid)]
     pub account: AccountId,
-    /// Its role, or the one that was asked about.
+    /// The role that counts, or the one that was asked about.
     #[schema(value_type = String)]
     pub role: Role,
     /// Whether it is what would be.
@@ -389,57 +410,6 @@ pub struct ThrottleView {
 pub struct ThrottleList {
     /// 1,000 of them at most.
     pub throttles: Vec<ThrottleView>,
-}
-
-/// `POST /api/v1/system/workspaces`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateWorkspace {
-    /// The name people will type.
-    #[schema(value_type = String)]
-    pub name: WorkspaceName,
-}
-
-/// `PATCH /api/v1/system/workspaces/{workspace}`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpdateWorkspace {
-    /// Whether scripts may sign in without sealing the credential.
-    pub plain_sign_in: Option<bool>,
-}
-
-/// A workspace, as operators see it.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct WorkspaceView {
-    /// Its id; never changes.
-    #[schema(value_type = String, format = Uuid)]
-    pub id: WorkspaceId,
-    /// The name people type.
-    #[schema(value_type = String)]
-    pub name: WorkspaceName,
-    /// `open`, or a named state: `sealed`, `swapped`, `damaged`, `newer-schema`, `rolled-back`, `unreadable`.
-    pub state: String,
-    /// Why it is not `open`, with file and way out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Whether scripts may sign in without sealing the credential.
-    pub plain_sign_in: bool,
-    /// Since when it exists.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-    /// How many accounts it has; absent when it cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accounts: Option<u64>,
-    /// How many sessions are live.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sessions: Option<u64>,
-}
-
-/// Workspaces by name.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct WorkspaceList {
-    /// All of them.
-    pub workspaces: Vec<WorkspaceView>,
 }
 
 /// An audit record.

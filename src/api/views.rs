@@ -7,7 +7,6 @@ use crate::api::types::{AccountView, AuditRecordView, Base64, SessionView, Trust
 use crate::core::audit::Record;
 use crate::core::auth::permission::Permission;
 use crate::platform::store::accounts::Account;
-use crate::platform::store::registry;
 use crate::platform::store::sessions::Session;
 use crate::values::id::{SessionId, WorkspaceId};
 use crate::values::name::WorkspaceName;
@@ -15,12 +14,11 @@ use crate::values::name::WorkspaceName;
 pub mod meetings;
 
 /// The id of a workspace with its name.
-pub async fn workspace_ref(app: &Services, id: WorkspaceId) -> Result<WorkspaceRef, Problem> {
+pub fn workspace_ref(app: &Services, id: WorkspaceId) -> Result<WorkspaceRef, Problem> {
     if id == WorkspaceId::SYSTEM {
         return Ok(WorkspaceRef { id, name: WorkspaceName::system() });
     }
-    let entry = app.store.system().read(move |database| registry::find_by_id(database, id)).await?;
-    entry.map(|entry| WorkspaceRef { id, name: entry.name }).ok_or(Problem::NotFound)
+    app.store.registry().entry(id).map(|entry| WorkspaceRef { id, name: entry.name }).ok_or(Problem::NotFound)
 }
 
 fn names(permissions: impl Iterator<Item = Permission>) -> Vec<String> {
@@ -33,7 +31,8 @@ pub fn account(account: &Account, workspace: &WorkspaceRef) -> AccountView {
         id: account.id,
         user_name: account.user_name.clone(),
         display_name: account.display_name.clone(),
-        role: account.role,
+        role: account.role(),
+        roles: account.roles.iter().collect(),
         status: account.status,
         voice_off: account.voice_off,
         workspace: workspace.clone(),
@@ -51,6 +50,7 @@ pub fn session(session: &Session, current: Option<SessionId>) -> SessionView {
         created_at: session.created_at,
         last_seen_at: session.last_seen_at,
         expires_at: session.expires_at(),
+        persistent: session.persistent,
         current: current == Some(session.id),
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The workspaces of the appliance, for operators.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -8,18 +10,24 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::agreement;
+use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
 use crate::api::system;
-use crate::api::types::{CreateWorkspace, UpdateWorkspace, WorkspaceList, WorkspaceView};
+use crate::api::types::workspaces::{CreateWorkspace, UpdateWorkspace, WorkspaceList, WorkspaceView};
 use crate::core::audit::Outcome;
-use crate::platform::store::registry::{self, Entry};
+use crate::core::workspace::{Life, Term};
+use crate::platform::store::registry::Entry;
 use crate::platform::store::workspace::Write;
-use crate::platform::store::{accounts, sessions};
+use crate::platform::store::{accounts, agreements, sessions};
 use crate::values::id::WorkspaceId;
 use crate::values::name::WorkspaceName;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Days of a trial at most.
+const TRIAL_MAX: u16 = 365;
 
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -30,7 +38,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// Exactly this name.
+    /// The one that people mean by this name.
     #[param(value_type = Option<String>)]
     name: Option<WorkspaceName>,
 }
@@ -39,20 +47,18 @@ struct Filter {
 #[utoipa::path(get, path = "/workspaces", tag = "workspaces", params(Filter), responses(
     (status = 200, body = WorkspaceList),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
     _operator: Operator,
     Query(filter): Query<Filter>,
 ) -> Result<axum::Json<WorkspaceList>, Problem> {
-    let read = move |database: &rusqlite::Connection| match filter.name {
-        Some(name) => Ok(registry::find(database, &name)?.into_iter().collect()),
-        None => registry::all(database),
+    let registry = app.store.registry();
+    let entries = match filter.name {
+        Some(name) => registry.find(&name, app.clock.now()).into_iter().collect(),
+        None => registry.all(),
     };
-    let entries: Vec<Entry> = app.store.system().read(read).await?;
     let mut workspaces = Vec::with_capacity(entries.len());
     for entry in entries {
         workspaces.push(view(&app, entry).await);
@@ -63,13 +69,8 @@ async fn list(
 /// Create a workspace.
 #[utoipa::path(post, path = "/workspaces", tag = "workspaces", request_body = CreateWorkspace, responses(
     (status = 201, body = WorkspaceView),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -77,68 +78,79 @@ async fn create(
     Json(request): Json<CreateWorkspace>,
 ) -> Result<(StatusCode, axum::Json<WorkspaceView>), Problem> {
     system::require_claimed(&app).await?;
-    let name = request.name.clone();
-    let taken = app.store.system().read(move |database| registry::find(database, &name)).await?.is_some();
-    if taken || request.name == WorkspaceName::system() {
+    let now = app.clock.now();
+    let life = match request.trial_days {
+        None => Life::SUBSCRIBED,
+        Some(days @ 1..=TRIAL_MAX) => Life::trial(now + DAY * u32::from(days)),
+        Some(_) => return Err(Problem::InvalidBody(format!("`trial_days` is 1 to {TRIAL_MAX}"))),
+    };
+    if request.name == WorkspaceName::system() || app.store.registry().find(&request.name, now).is_some() {
         return Err(Problem::WorkspaceNameTaken);
     }
     // Keys and file first; the workspace exists once it is in the registry.
     let workspace = app.store.create_workspace().await?;
-    let now = app.clock.now();
-    let entry = Entry { id: workspace.id(), name: request.name, plain_sign_in: false, created_at: now };
-    let event = operator.caller.event("workspace.create", format!("workspace:{}", entry.id), Outcome::Allowed);
-    let (stored, recorded) = (entry.clone(), event.clone());
-    let write = move |write: &Write<'_>| {
-        let inserted = registry::insert(write, &stored)?;
-        if inserted {
-            write.audit(&recorded, now)?;
-        }
-        Ok(inserted)
+    let entry = Entry {
+        id: workspace.id(),
+        name: request.name,
+        life,
+        seats: request.seats.filter(|seats| *seats > 0),
+        residency: request.residency.unwrap_or_default(),
+        created_at: now,
     };
-    if !app.store.system().write(write).await? {
+    let mut event = operator.caller.event("workspace.create", format!("workspace:{}", entry.id), Outcome::Allowed);
+    event.detail = told(&entry);
+    let (registry, stored, recorded) = (app.store.registry().clone(), entry.clone(), event.clone());
+    let write = move |write: &Write<'_>| match registry.insert(write, &stored)? {
+        Ok(()) => write.audit(&recorded, now).map(Ok),
+        Err(taken) => Ok(Err(taken)),
+    };
+    if app.store.system().write(write).await?.is_err() {
+        app.store.shred(entry.id).await?;
         return Err(Problem::WorkspaceNameTaken);
     }
-    workspace.write(move |write| write.audit(&event, now)).await?;
+    let accepted = match request.agreement_accepted_by {
+        Some(person) => Some((agreement::present(&app).await?, person)),
+        None => None,
+    };
+    let caller = operator.caller;
+    let write = move |write: &Write<'_>| {
+        write.audit(&event, now)?;
+        match accepted {
+            Some((agreement, person)) => agreement::accept(write, &agreement, person, caller, now),
+            None => Ok(()),
+        }
+    };
+    workspace.write(write).await?;
     Ok((StatusCode::CREATED, axum::Json(view(&app, entry).await)))
 }
 
 #[derive(Deserialize)]
-struct WorkspacePath {
-    workspace: WorkspaceId,
+pub(super) struct WorkspacePath {
+    pub workspace: WorkspaceId,
 }
 
-async fn entry_of(app: &Services, id: WorkspaceId) -> Result<Entry, Problem> {
-    let found = app.store.system().read(move |database| registry::find_by_id(database, id)).await?;
-    found.ok_or(Problem::NotFound)
+pub(super) fn entry_of(app: &Services, id: WorkspaceId) -> Result<Entry, Problem> {
+    app.store.registry().entry(id).ok_or(Problem::NotFound)
 }
 
 /// Show a workspace.
 #[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
     (status = 200, body = WorkspaceView),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
     _operator: Operator,
     Path(WorkspacePath { workspace }): Path<WorkspacePath>,
 ) -> Result<axum::Json<WorkspaceView>, Problem> {
-    let entry = entry_of(&app, workspace).await?;
-    Ok(axum::Json(view(&app, entry).await))
+    Ok(axum::Json(view(&app, entry_of(&app, workspace)?).await))
 }
 
-/// Change a workspace's settings.
+/// Rename a workspace, or change its seats or where its data is said to be. Its former name leads to it for 90 days.
 #[utoipa::path(patch, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), request_body = UpdateWorkspace, responses(
     (status = 200, body = WorkspaceView),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
@@ -146,29 +158,51 @@ async fn update(
     Path(WorkspacePath { workspace }): Path<WorkspacePath>,
     Json(request): Json<UpdateWorkspace>,
 ) -> Result<axum::Json<WorkspaceView>, Problem> {
-    let mut entry = entry_of(&app, workspace).await?;
-    if let Some(allowed) = request.plain_sign_in {
-        let now = app.clock.now();
-        let mut event = operator.caller.event("workspace.update", format!("workspace:{workspace}"), Outcome::Allowed);
-        event.detail = format!("plain sign-in {}", if allowed { "allowed" } else { "refused" });
-        let write = move |write: &Write<'_>| {
-            registry::set_plain_sign_in(write, workspace, allowed)?;
-            write.audit(&event, now)
+    let now = app.clock.now();
+    let mut event = operator.caller.event("workspace.update", format!("workspace:{workspace}"), Outcome::Allowed);
+    let registry = app.store.registry().clone();
+    let write = move |write: &Write<'_>| {
+        let Some(before) = registry.entry(workspace) else { return Ok(Err(Problem::NotFound)) };
+        let after = Entry {
+            name: request.name.unwrap_or_else(|| before.name.clone()),
+            seats: request.seats.map_or(before.seats, |seats| Some(seats).filter(|seats| *seats > 0)),
+            residency: request.residency.unwrap_or_else(|| before.residency.clone()),
+            ..before.clone()
         };
-        app.store.system().write(write).await?;
-        entry.plain_sign_in = allowed;
-    }
-    Ok(axum::Json(view(&app, entry).await))
+        if after == before {
+            return Ok(Ok(after));
+        }
+        if registry.update(write, &after, now)?.is_err() {
+            return Ok(Err(Problem::WorkspaceNameTaken));
+        }
+        event.detail = told(&after);
+        write.audit(&event, now)?;
+        Ok(Ok(after))
+    };
+    let after = app.store.system().write(write).await??;
+    Ok(axum::Json(view(&app, after).await))
+}
+
+/// A workspace for the audit.
+pub(super) fn told(entry: &Entry) -> String {
+    let seats = entry.seats.map_or_else(|| "any number of".to_owned(), |seats| seats.to_string());
+    let end = match entry.life.term {
+        Term::Trial { ends_at } => format!(" until {ends_at}"),
+        Term::Subscribed => String::new(),
+    };
+    format!(
+        "{}: {}{end}, {seats} seats, residency {:?}",
+        entry.name,
+        entry.life.stage().as_str(),
+        entry.residency.as_str()
+    )
 }
 
 /// Accept a rolled-back file as it is, after a restore on purpose.
 #[utoipa::path(post, path = "/workspaces/{workspace}/accept-rollback", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn accept_rollback(
     State(app): State<App>,
@@ -181,32 +215,55 @@ async fn accept_rollback(
     }
     let event =
         operator.caller.event("workspace.accept_rollback", format!("workspace:{}", workspace.id()), Outcome::Allowed);
-    workspace.accept_rollback(event, app.clock.now()).await?;
-    app.store.write_anchor(&app.clock).await?;
+    app.store.accept_rollback(&workspace, event, &app.clock).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What a file says of its workspace.
+struct Counts {
+    accounts: u64,
+    seats_taken: u64,
+    sessions: u64,
+    agreement_accepted: bool,
+}
+
 /// A workspace with its state; counts only when it can be read.
-async fn view(app: &Services, entry: Entry) -> WorkspaceView {
+pub(super) async fn view(app: &Services, entry: Entry) -> WorkspaceView {
     let (state, reason) = app.store.state_of(entry.id).await;
     let now = app.clock.now();
     let counts = match app.store.workspace(entry.id).await {
         Ok(workspace) => {
             let read = move |database: &rusqlite::Connection| {
-                Ok((accounts::count(database)?, sessions::count_live(database, now)?))
+                Ok(Counts {
+                    accounts: accounts::count(database)?,
+                    seats_taken: accounts::count_seats(database)?,
+                    sessions: sessions::count_live(database, now)?,
+                    agreement_accepted: agreements::is_any(database)?,
+                })
             };
             workspace.read(read).await.ok()
         }
         Err(_) => None,
+    };
+    let trial_ends_at = match entry.life.term {
+        Term::Trial { ends_at } => Some(ends_at),
+        Term::Subscribed => None,
     };
     WorkspaceView {
         id: entry.id,
         name: entry.name,
         state: state.to_owned(),
         reason,
-        plain_sign_in: entry.plain_sign_in,
+        stage: entry.life.stage().as_str().to_owned(),
+        standstill: entry.life.standstill(now).map(|standstill| Problem::from(standstill).code().to_owned()),
+        trial_ends_at,
+        purge_at: entry.life.purge_at,
+        seats: entry.seats,
+        seats_taken: counts.as_ref().map(|counts| counts.seats_taken),
+        residency: entry.residency,
+        agreement_accepted: counts.as_ref().map(|counts| counts.agreement_accepted),
         created_at: entry.created_at,
-        accounts: counts.map(|(accounts, _)| accounts),
-        sessions: counts.map(|(_, sessions)| sessions),
+        accounts: counts.as_ref().map(|counts| counts.accounts),
+        sessions: counts.as_ref().map(|counts| counts.sessions),
     }
 }

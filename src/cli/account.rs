@@ -46,14 +46,15 @@ pub enum Command {
         /// User name
         name: String,
     },
-    /// Change the role of an account
+    /// Change the roles of an account; the highest counts
     Role {
         #[command(flatten)]
         at: InWorkspace,
         /// User name
         name: String,
-        /// guest, user, power_user or admin
-        role: String,
+        /// guest, user, power_user or admin; several are possible
+        #[arg(required = true)]
+        role: Vec<String>,
     },
     /// Change a setting of an account
     Set {
@@ -111,6 +112,16 @@ pub enum Command {
         at: InWorkspace,
         /// User name
         name: String,
+    },
+    /// Erase an account with what is stored of the person. Takes two persons (`conclave approval`)
+    Erase {
+        #[command(flatten)]
+        at: InWorkspace,
+        /// User name
+        name: String,
+        /// Id of the approved request `account.erase`
+        #[arg(long, value_name = "ID")]
+        approval: String,
     },
     /// Switch an account on again
     Enable {
@@ -176,7 +187,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             let (_, account) = find(door, &at, &name).await?;
             Ok(door.output.print(&account, |account| show_text(account, None))?)
         }
-        Command::Role { at, name, role } => update(door, &at, &name, json!({ "role": role })).await,
+        Command::Role { at, name, role } => update(door, &at, &name, json!({ "roles": role })).await,
         Command::Set { at, name, voice } => {
             update(door, &at, &name, json!({ "voice_off": voice == Switch::Off })).await
         }
@@ -197,6 +208,13 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
         }
         Command::Give { at, name, permission } => by_hand(door, &at, &name, &permission, Method::PUT).await,
         Command::Take { at, name, permission } => by_hand(door, &at, &name, &permission, Method::DELETE).await,
+        Command::Erase { at, name, approval } => {
+            let (path, account) = find(door, &at, &name).await?;
+            let path = format!("{path}?approval={}", percent_encoded(&approval));
+            door.client.send_empty(Method::DELETE, &path).await?;
+            let done = format!("{name} is erased; the audit knows the account by its id alone.\n");
+            Ok(door.output.print(&json!({ "account": account.id, "erased": true }), |_| done)?)
+        }
         Command::Disable { at, name } => update(door, &at, &name, json!({ "status": "disabled" })).await,
         Command::Enable { at, name } => update(door, &at, &name, json!({ "status": "active" })).await,
         Command::Password { at, name, password } => {
@@ -302,7 +320,7 @@ fn show_text(account: &AccountView, password: Option<&String>) -> String {
         ("Workspace", account.workspace.name.to_string()),
         ("User name", account.user_name.to_string()),
         ("Display name", account.display_name.to_string()),
-        ("Role", account.role.as_str().to_owned()),
+        ("Role", account.roles.iter().rev().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
         ("Status", account.status.as_str().to_owned()),
         ("Voice", if account.voice_off { "off" } else { "on" }.to_owned()),
         ("By hand", if account.by_hand.is_empty() { "nothing".to_owned() } else { account.by_hand.join(", ") }),

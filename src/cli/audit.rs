@@ -142,12 +142,16 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
     }
 }
 
+/// The public identity key of an appliance.
+pub fn public_identity(key: &str) -> Result<PublicIdentity, Failure> {
+    let key = hex::decode(key).ok().and_then(|key| PublicIdentity::from_bytes(&key).ok());
+    key.ok_or_else(|| Failure::CheckFailed("--key is no Ed25519 public key of 64 hexadecimal digits".to_owned()))
+}
+
 /// Verifies an export; asks nobody.
 fn verify_file(door: &Door, file: &Path, key: &str, after: u64) -> Result<(), Failure> {
     let name = file.display().to_string();
-    let key = hex::decode(key).ok().and_then(|key| PublicIdentity::from_bytes(&key).ok());
-    let key =
-        key.ok_or_else(|| Failure::CheckFailed("--key is no Ed25519 public key of 64 hexadecimal digits".to_owned()))?;
+    let key = public_identity(key)?;
     let fault = |error| Failure::File(name.clone(), error);
     let lines: Box<dyn BufRead> = match name.as_str() {
         "-" => Box::new(io::stdin().lock()),

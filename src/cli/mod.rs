@@ -16,6 +16,9 @@ use crate::config::{self, Config};
 use crate::lifecycle::{self, Options};
 
 mod account;
+mod agreement;
+mod appliance;
+mod approval;
 mod audit;
 pub mod bench;
 mod client;
@@ -23,6 +26,7 @@ mod demo;
 mod exit;
 mod meeting;
 mod output;
+mod policy;
 mod room;
 mod session;
 mod setup;
@@ -80,6 +84,18 @@ enum Command {
     /// Create and look after workspaces
     #[command(subcommand)]
     Workspace(workspace::Command),
+    /// See and change what is the same for the whole appliance
+    #[command(subcommand)]
+    Appliance(appliance::Command),
+    /// See and change what a workspace permits
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Read, set and accept the data processing agreement
+    #[command(subcommand)]
+    Agreement(agreement::Command),
+    /// Ask for what takes two persons, and decide what others asked for
+    #[command(subcommand)]
+    Approval(approval::Command),
     /// Create and look after accounts
     #[command(subcommand)]
     Account(account::Command),
@@ -206,6 +222,10 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Setup(setup) => setup::run(door, setup).await,
         Command::Status => status::run(door).await,
         Command::Workspace(command) => workspace::run(door, command).await,
+        Command::Appliance(command) => appliance::run(door, command).await,
+        Command::Policy(command) => policy::run(door, command).await,
+        Command::Agreement(command) => agreement::run(door, command).await,
+        Command::Approval(command) => approval::run(door, command).await,
         Command::Account(command) => account::run(door, command).await,
         Command::Session(command) => session::run(door, command).await,
         Command::Throttle(command) => throttle::run(door, command).await,

@@ -4,10 +4,15 @@
 //! Nothing here awaits, reads a clock, draws randomness, touches a disk, a socket or the environment:
 //! `now` and `rng` are arguments, facts are return values. So it also builds for wasm32.
 
+pub mod agreement;
+pub mod approval;
 pub mod audit;
 pub mod auth;
+pub mod authority;
 pub mod explain;
+pub mod export;
 pub mod keys;
 pub mod limit;
 pub mod replay;
 pub mod room;
+pub mod workspace;

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::core::keys::epoch::reason::LedgerEntry;
 use crate::core::keys::epoch::schedule;
 use crate::core::room::member::Traffic;
+use crate::core::room::policy::RoomPolicy;
 use crate::core::room::rate::Rate;
 use crate::core::room::{Arrival, MemberView, Output, Room, Waiter};
 use crate::hub::driver::seat::Seat;
@@ -55,6 +56,8 @@ pub struct Meeting {
     place: Place,
     began_at: Timestamp,
     clock: Clock,
+    /// What its room permits; the appliance may permit less.
+    policy: Mutex<RoomPolicy>,
     room: Mutex<Room<Reach>>,
     seats: Mutex<Seats>,
     ledger: Mutex<VecDeque<LedgerLine>>,
@@ -63,12 +66,13 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    pub(super) fn new(room: Room<Reach>, place: Place, clock: Clock) -> Self {
+    pub(super) fn new(room: Room<Reach>, place: Place, policy: RoomPolicy, clock: Clock) -> Self {
         Self {
             id: room.meeting(),
             place,
             began_at: clock.now(),
             clock,
+            policy: Mutex::new(policy),
             room: Mutex::new(room),
             seats: Mutex::default(),
             ledger: Mutex::default(),
@@ -84,6 +88,16 @@ impl Meeting {
     /// What it is in.
     pub const fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// What its room permits.
+    pub(super) fn policy(&self) -> RoomPolicy {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its room permits something else.
+    pub(super) fn note_policy(&self, policy: RoomPolicy) {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
     /// Does something with the room, and hands on what comes of it.

@@ -63,6 +63,8 @@ pub struct Hub {
     changed: Notify,
     /// The appliance stops.
     drains: AtomicBool,
+    /// Voice is on for the whole appliance.
+    voice: AtomicBool,
     /// Held while somebody comes in, and while what a ticket says stops to hold: nobody comes in between.
     door: Mutex<()>,
     arriving: mpsc::Sender<Arriving>,
@@ -94,6 +96,7 @@ impl Hub {
             version: AtomicU64::new(0),
             changed: Notify::new(),
             drains: AtomicBool::new(false),
+            voice: AtomicBool::new(true),
             door: Mutex::default(),
             arriving: sender,
             recordings,
@@ -147,7 +150,7 @@ impl Hub {
         let _nobody_comes = self.door();
         self.tickets.void(|ticket| ticket.room == room && ticket.policy != policy);
         if let Some(meeting) = self.in_room(workspace, room) {
-            meeting.act(|room, _, _| room.set_policy(policy));
+            self.apply(&meeting, policy);
         }
     }
 
@@ -169,6 +172,33 @@ impl Hub {
     pub fn end_account(&self, workspace: WorkspaceId, account: AccountId, keep: Option<SessionId>) {
         let ended = |other, session| other == account && Some(session) != keep;
         self.end_sessions(workspace, CloseCode::SessionEnded, ended);
+    }
+
+    /// All sessions of a workspace ended.
+    pub fn end_workspace(&self, workspace: WorkspaceId) {
+        self.end_sessions(workspace, CloseCode::SessionEnded, |_, _| true);
+    }
+
+    /// Switches voice off or on for the whole appliance. What rooms permit is as before when it is on again.
+    pub fn set_voice(&self, on: bool) {
+        let _nobody_comes = self.door();
+        self.voice.store(on, Ordering::Release);
+        self.live().iter().for_each(|meeting| self.apply(meeting, meeting.policy()));
+    }
+
+    /// Whether voice is on for the whole appliance.
+    pub fn has_voice(&self) -> bool {
+        self.voice.load(Ordering::Acquire)
+    }
+
+    /// A meeting follows what its room permits, within what the appliance does.
+    fn apply(&self, meeting: &Meeting, policy: RoomPolicy) {
+        meeting.note_policy(policy);
+        meeting.act(|room, _, _| room.set_policy(self.within(policy)));
+    }
+
+    fn within(&self, policy: RoomPolicy) -> RoomPolicy {
+        RoomPolicy { voice: policy.voice && self.has_voice(), ..policy }
     }
 
     /// An account may do less than its tickets say: it is to come in anew.
@@ -203,7 +233,7 @@ impl Hub {
 
     fn end_sessions(&self, workspace: WorkspaceId, code: CloseCode, ended: impl Fn(AccountId, SessionId) -> bool) {
         let _nobody_comes = self.door();
-        self.tickets.void(|ticket| ended(ticket.account, ticket.session));
+        self.tickets.void(|ticket| ticket.workspace == workspace && ended(ticket.account, ticket.session));
         for meeting in self.live().into_iter().filter(|meeting| meeting.place().workspace == workspace) {
             meeting.act(|room, now, rng| room.end_sessions(&ended, code, now, rng));
         }
@@ -226,7 +256,7 @@ impl Hub {
         }
         let id = MeetingId::random(&mut entropy::system());
         tracing::info!(meeting.id = %id, workspace.id = %place.workspace, room.id = %place.room, "meeting began");
-        let meeting = Arc::new(Meeting::new(Room::new(id, policy), place, self.clock.clone()));
+        let meeting = Arc::new(Meeting::new(Room::new(id, self.within(policy)), place, policy, self.clock.clone()));
         meetings.insert(key, Arc::clone(&meeting));
         drop(meetings);
         self.note_change();

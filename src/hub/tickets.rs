@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::core::room::policy::RoomPolicy;
-use crate::values::id::{AccountId, RoomId, SessionId, TicketId};
+use crate::values::id::{AccountId, RoomId, SessionId, TicketId, WorkspaceId};
 use crate::values::name::RoomName;
 use crate::values::secret::Key256;
 use crate::values::time::Timestamp;
@@ -23,6 +23,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 pub struct Expected {
     /// Shared with the device by its sealed sign-in; boxes of meeting keys are bound to it.
     pub psk: Key256,
+    /// Whose room.
+    pub workspace: WorkspaceId,
     /// Which room.
     pub room: RoomId,
     /// The room's name.
@@ -122,6 +124,7 @@ mod tests {
     fn expected(session: SessionId, expires: i64) -> Expected {
         Expected {
             psk: Key256::new([1; 32]),
+            workspace: WorkspaceId::from_bytes([7; 16]),
             room: RoomId::from_bytes([2; 16]),
             room_name: "lobby".parse().unwrap(),
             policy: RoomPolicy::default(),

@@ -93,6 +93,10 @@ id! {
     MeetingId
 }
 id! {
+    /// Something that two persons decide together.
+    ApprovalId
+}
+id! {
     /// One request, as it appears in its answer and in the logs.
     RequestId
 }

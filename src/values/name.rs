@@ -20,6 +20,8 @@ const ROOM_NAME_MAX: usize = 63;
 const USER_NAME_MAX: usize = 64;
 /// Longest display name, in characters.
 const DISPLAY_NAME_MAX: usize = 80;
+/// Longest label, in characters.
+const LABEL_MAX: usize = 200;
 /// Longest text that is even looked at, in bytes; normalisation can grow text.
 const INPUT_MAX: usize = 512;
 
@@ -193,18 +195,45 @@ impl FromStr for DisplayName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.len() > INPUT_MAX {
-            return Err(NameError::TooLong(DISPLAY_NAME_MAX));
-        }
-        let name: String = text.trim().nfc().collect();
-        check_length(name.chars().count(), 1, DISPLAY_NAME_MAX)?;
-        if let Some(bad) = name.chars().find(|c| c.is_control() || is_format(*c)) {
-            return Err(NameError::Character(
-                format!("the character U+{:04X}", u32::from(bad)),
-                "visible characters and plain spaces",
-            ));
-        }
-        Ok(Self(name))
+        line(text, 1, DISPLAY_NAME_MAX).map(Self)
+    }
+}
+
+/// A line that somebody writes for others to read: a reason, an organisation, where data lies. It may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Label(String);
+
+text_type!(Label, "text");
+
+impl Label {
+    /// Whether it says nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for Label {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        line(text, 0, LABEL_MAX).map(Self)
+    }
+}
+
+/// Reads a line of visible characters, without blanks around it.
+fn line(text: &str, shortest: usize, longest: usize) -> Result<String, NameError> {
+    if text.len() > longest.saturating_mul(8) {
+        return Err(NameError::TooLong(longest));
+    }
+    let line: String = text.trim().nfc().collect();
+    check_length(line.chars().count(), shortest, longest)?;
+    match line.chars().find(|c| c.is_control() || is_format(*c)) {
+        Some(bad) => Err(NameError::Character(
+            format!("the character U+{:04X}", u32::from(bad)),
+            "visible characters and plain spaces",
+        )),
+        None => Ok(line),
     }
 }
 

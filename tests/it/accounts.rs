@@ -85,7 +85,7 @@ fn a_password_in_clear_is_refused_over_the_network() {
 fn a_weak_password_is_refused_with_advice() {
     let scene = Scene::new();
     // Strong, were it not for the names it is made of.
-    scene.appliance.cli_ok(&["workspace", "create", "qzxvbnkwpl"]);
+    scene.appliance.workspace("qzxvbnkwpl");
     let admin = scene.appliance.signed_in("qzxvbnkwpl", "wkvjqhtmzr", "admin");
     let ask = |method: &str, path: &str, body: Value| scene.appliance.with_token(&admin, method, path, Some(&body));
     let own = ask("GET", "/api/v1/me", Value::Null).json()["id"].as_str().unwrap().to_owned();

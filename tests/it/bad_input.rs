@@ -19,7 +19,7 @@ const MARK: &str = "h0st1le";
 fn talkative() -> Appliance {
     let appliance = Appliance::start_with(&["--test-cheap-passwords", "--log-level", "trace"]);
     appliance.claim();
-    appliance.cli_ok(&["workspace", "create", "demo"]);
+    appliance.workspace("demo");
     appliance
 }
 

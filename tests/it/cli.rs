@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use conclave::core::auth::login::AccountStatus;
-use conclave::core::auth::permission::{Permissions, Role};
+use conclave::core::auth::permission::{Permissions, Role, Roles};
 use conclave::platform::clock::Clock;
 use conclave::platform::entropy;
 use conclave::platform::store::accounts::{self, Account};
@@ -102,9 +102,9 @@ fn every_command_has_words_json_and_errors_that_name_the_thing() {
     says(&["workspace", "list"], &["no workspace yet", "conclave workspace create"]);
     says(&["workspace", "create", "Demo"], &["Workspace demo is open", "conclave account create --workspace demo"]);
     says(&["workspace", "list"], &["NAME", "STATE", "demo", "open"]);
-    says(&["workspace", "show", "DEMO"], &["demo", "open", "refused"]);
-    says(&["workspace", "set", "demo", "--plain-sign-in", "allow"], &["Plain sign-in", "allowed"]);
-    says(&["workspace", "set", "demo", "--plain-sign-in", "refuse"], &["refused"]);
+    says(&["workspace", "show", "DEMO"], &["demo", "open", "subscribed", "0 of any number taken", "not accepted"]);
+    says(&["policy", "set", "-w", "demo", "--plain-sign-in", "allow"], &["Plain sign-in", "allowed"]);
+    says(&["policy", "set", "-w", "demo", "--plain-sign-in", "refuse"], &["refused"]);
     says(&["account", "list", "-w", "demo"], &["no account yet", "conclave account create --workspace demo"]);
     says(
         &["account", "create", "-w", "demo", "Ada", "--display-name", "Ada Lovelace", "--role", "admin"],
@@ -128,7 +128,7 @@ fn every_command_has_words_json_and_errors_that_name_the_thing() {
         &["workspace", "list"],
         &["workspace", "show", "demo"],
         &["workspace", "create", "second"],
-        &["workspace", "set", "demo", "--plain-sign-in", "refuse"],
+        &["workspace", "set", "demo", "--seats", "40"],
         &["account", "list", "-w", "demo"],
         &["account", "show", "-w", "demo", "ada"],
         &["account", "create", "-w", "demo", "cleo"],
@@ -147,7 +147,7 @@ fn every_command_has_words_json_and_errors_that_name_the_thing() {
     let somebody = ["nobody", "demo", "conclave account list --workspace demo"];
     for (arguments, expected) in [
         (&["workspace", "show", "nowhere"][..], &elsewhere[..]),
-        (&["workspace", "set", "nowhere", "--plain-sign-in", "allow"], &elsewhere),
+        (&["workspace", "set", "nowhere", "--seats", "4"], &elsewhere),
         (&["workspace", "accept-rollback", "nowhere"], &elsewhere),
         (&["account", "list", "-w", "nowhere"], &elsewhere),
         (&["audit", "list", "-w", "nowhere"], &elsewhere),
@@ -216,7 +216,7 @@ fn every_admin_action_leaves_one_record_that_says_who() {
         ("demo", "account.update", &["account", "enable", "-w", "demo", "bob"]),
         ("demo", "account.password", &["account", "password", "-w", "demo", "bob"]),
         ("demo", "session.delete_all", &["session", "revoke", "-w", "demo", "ada", "--all"]),
-        ("system", "workspace.update", &["workspace", "set", "demo", "--plain-sign-in", "allow"]),
+        ("system", "workspace.update", &["workspace", "set", "demo", "--seats", "50"]),
         ("system", "account.create", &["account", "create", "-w", "system", "second-operator", "--role", "admin"]),
     ] {
         let other = if chain == "demo" { "system" } else { "demo" };
@@ -293,7 +293,7 @@ fn fill(appliance: &Appliance, workspace: &str, names: &[String]) {
         id: AccountId::random(&mut entropy::system()),
         user_name: name.parse().unwrap(),
         display_name: name.parse().unwrap(),
-        role: Role::User,
+        roles: Roles::only(Role::User),
         status: AccountStatus::Active,
         voice_off: false,
         by_hand: Permissions::NONE,
@@ -340,7 +340,7 @@ fn a_list_of_450_accounts_and_a_long_audit_are_read_page_by_page() {
     }
     let sequences: Vec<_> =
         records(&appliance, "demo").iter().map(|record| record["sequence"].as_u64().unwrap()).collect();
-    assert_eq!(sequences, (1..=121).rev().collect::<Vec<_>>());
+    assert_eq!(sequences, (1..=122).rev().collect::<Vec<_>>());
     let some = appliance.cli_json(&["audit", "list", "-w", "demo", "-n", "110"]);
     assert_eq!(some["records"].as_array().unwrap().len(), 110);
 }

@@ -284,7 +284,7 @@ fn a_write_is_on_disk_before_its_answer() {
     let strace = ["strace", "-D", "-f", "-y", "-e", calls, "-e", "signal=none", "-o", trace.to_str().unwrap()];
     let mut appliance = Appliance::start_wrapped(dir, &strace, &["--test-cheap-passwords", "--test-traceable"]);
     appliance.claim();
-    appliance.cli_ok(&["workspace", "create", "demo"]);
+    appliance.workspace("demo");
     let workspace = appliance.workspace_id("demo");
     let accounts = format!("/api/v1/system/workspaces/{workspace}/accounts");
     let made = appliance.admin("POST", &accounts, Some(&json!({ "user_name": "ada", "display_name": "Ada" })));

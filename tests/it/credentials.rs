@@ -31,8 +31,8 @@ fn plain(appliance: &Appliance, workspace: &str, name: &str, password: &str) -> 
 fn a_plain_credential_is_refused_as_a_wrong_one_until_the_workspace_allows_it() {
     let appliance = Appliance::start();
     let operator = appliance.claim();
-    appliance.cli_ok(&["workspace", "create", "demo"]);
-    appliance.cli_ok(&["workspace", "create", "other"]);
+    appliance.workspace("demo");
+    appliance.workspace("other");
     let ada = appliance.account("demo", "ada", "user");
     let eve = appliance.account("other", "eve", "user");
     appliance.account("demo", "bob", "user");
@@ -52,7 +52,7 @@ fn a_plain_credential_is_refused_as_a_wrong_one_until_the_workspace_allows_it() 
         assert_eq!(answer.face(), faces[0].1.face(), "{what}");
     }
 
-    let set = |to: &str| appliance.cli_ok(&["workspace", "set", "demo", "--plain-sign-in", to]);
+    let set = |to: &str| appliance.cli_ok(&["policy", "set", "-w", "demo", "--plain-sign-in", to]);
     set("allow");
     appliance.advance(Duration::from_secs(1));
     assert_eq!(plain(&appliance, "demo", "ada", &ada).status, 201);

@@ -321,7 +321,7 @@ fn an_account_takes_the_minimum() {
     let document: Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
     let schema = &document["components"]["schemas"]["CreateAccount"];
     let fields: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields, BTreeSet::from(["display_name", "password", "role", "sealed", "user_name"]));
+    assert_eq!(fields, BTreeSet::from(["display_name", "password", "role", "roles", "sealed", "user_name"]));
     assert_eq!(schema["additionalProperties"], false);
 }
 

@@ -140,7 +140,7 @@ fn a_workspace_whose_files_were_tampered_with_has_a_named_state_and_the_others_g
         "gone",
     ];
     for name in names {
-        appliance.cli_ok(&["workspace", "create", name]);
+        appliance.workspace(name);
     }
     let password = appliance.account("demo", "ada", "admin");
     let ids: BTreeMap<&str, String> = names.iter().map(|name| (*name, appliance.workspace_id(name))).collect();
@@ -204,7 +204,7 @@ fn a_workspace_whose_files_were_tampered_with_has_a_named_state_and_the_others_g
     }
 
     appliance.sign_in("demo", "ada", &password);
-    appliance.cli_ok(&["workspace", "create", "one-more"]);
+    appliance.workspace("one-more");
     assert_eq!(show(&appliance, "one-more")["state"], "open");
     appliance.stop_well();
     assert_eq!(changed(&before, &tampered(&appliance)), NOTHING, "refused files");
@@ -311,7 +311,7 @@ fn a_start_on_files_that_do_not_hold_names_the_file_and_the_way_out_and_writes_n
 #[test]
 fn an_older_workspace_file_is_read_only_until_the_operator_accepts_it() {
     let mut appliance = Appliance::claimed();
-    appliance.cli_ok(&["workspace", "create", "other"]);
+    appliance.workspace("other");
     let password = appliance.account("demo", "ada", "admin");
     let file = database(&appliance, &appliance.workspace_id("demo"));
     appliance.stop_well();
@@ -395,7 +395,7 @@ fn an_older_system_file_is_read_only_until_the_operator_accepts_it_and_workspace
     let file = appliance.data_dir().join("system.db");
     let old = fs::read(&file).unwrap();
     appliance.restart();
-    appliance.cli_ok(&["workspace", "create", "late"]);
+    appliance.workspace("late");
     appliance.stop_well();
     fs::write(&file, &old).unwrap();
     appliance.restart();
@@ -422,7 +422,7 @@ fn an_older_system_file_is_read_only_until_the_operator_accepts_it_and_workspace
     assert_eq!(system_state(&appliance), ("open".to_owned(), true));
     let newest = &appliance.cli_json(&["audit", "list", "--workspace", "system"])["records"][0];
     assert_eq!((&newest["action"], &newest["actor"]), (&json!("workspace.accept_rollback"), &json!("operator:local")));
-    appliance.cli_ok(&["workspace", "create", "new"]);
+    appliance.workspace("new");
     appliance.kill();
     appliance.restart();
     assert_eq!(system_state(&appliance), ("open".to_owned(), true));
@@ -469,7 +469,7 @@ fn nothing_in_the_data_directory_is_plain_and_nobody_else_may_read_it() {
     const WORKSPACE: &str = "marker-of-a-workspace";
     let mut appliance = Appliance::start();
     let operator = appliance.claim();
-    appliance.cli_ok(&["workspace", "create", WORKSPACE]);
+    appliance.workspace(WORKSPACE);
     let password = appliance.account(WORKSPACE, NAME, "admin");
     let sealed = appliance.seal(&json!({ "workspace": WORKSPACE, "user_name": NAME, "password": password }));
     let body = json!({ "sealed": sealed, "device_name": DEVICE });

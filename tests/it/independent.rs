@@ -51,7 +51,7 @@ fn finds(arguments: &[&str], expected: &str) {
 fn an_outsider_opens_every_file_from_the_documents_and_the_master_key() {
     let mut appliance = Appliance::start();
     let operator = appliance.claim();
-    appliance.cli_ok(&["workspace", "create", "demo"]);
+    appliance.workspace("demo");
     let password = appliance.account("demo", "ada", "admin");
     let workspace = appliance.workspace_id("demo");
     let operator_grant = appliance.sign_in("system", "root-operator", &operator);

@@ -38,4 +38,5 @@ mod storm;
 mod timing;
 mod tokens;
 mod trust;
+mod workspaces;
 mod xr;

@@ -221,7 +221,7 @@ fn a_moderator_sees_who_is_there_and_a_power_user_no_admins_account() {
     assert!(scene.appliance.cli_ok(&["meeting", "list", "-w", "demo"]).contains("lobby  2      0        open"));
 
     // Another workspace's moderator finds none of it.
-    scene.appliance.cli_ok(&["workspace", "create", "elsewhere"]);
+    scene.appliance.workspace("elsewhere");
     let elsewhere = scene.appliance.signed_in("elsewhere", "eve", "admin");
     let crossed = |method, rest: &str| scene.appliance.with_token(&elsewhere, method, &format!("{path}{rest}"), None);
     for (method, rest) in [("GET", ""), ("GET", "/ledger"), ("DELETE", ""), ("PUT", "/lock"), ("PUT", "/mute")] {

@@ -178,7 +178,7 @@ fn a_session_that_was_begun_with_a_plain_password_gets_no_ticket() {
     let room = scene.room("lobby", json!({}));
     let appliance = &scene.appliance;
     let password = appliance.account("demo", "script", "user");
-    appliance.cli_ok(&["workspace", "set", "demo", "--plain-sign-in", "allow"]);
+    appliance.cli_ok(&["policy", "set", "-w", "demo", "--plain-sign-in", "allow"]);
     let plain = json!({ "workspace": "demo", "user_name": "script", "password": password });
     let granted = appliance.https("POST", "/api/v1/sessions", &[], Some(&json!({ "plain": plain }))).json();
     let path = format!("{room}/tickets");
@@ -212,7 +212,7 @@ fn another_workspaces_room_answers_like_an_absent_one() {
     let scene = Scene::new();
     let room = scene.room("lobby", json!({}));
     let absent = format!("{ROOMS}/{NOBODY}");
-    scene.appliance.cli_ok(&["workspace", "create", "elsewhere"]);
+    scene.appliance.workspace("elsewhere");
     let elsewhere = scene.appliance.signed_in("elsewhere", "admin", "admin");
     let ask = |method, path: &str, body: Option<&Value>| scene.appliance.with_token(&elsewhere, method, path, body);
     let rename = json!({ "name": "mine" });

@@ -38,7 +38,7 @@ fn five_hundred_clients_at_twice_the_capacity_are_all_answered_in_bounded_memory
     fs::write(&config, format!("[limits]\nconnections_per_address = {}\n", CONNECTIONS + 8)).unwrap();
     let appliance = Appliance::start_in(dir, &["--config", config.to_str().unwrap()]);
     appliance.claim();
-    appliance.cli_ok(&["workspace", "create", "demo"]);
+    appliance.workspace("demo");
     let passwords: Vec<String> = (0..4).map(|n| appliance.account("demo", &format!("real-{n}"), "user")).collect();
     appliance.sign_in("demo", "real-0", &passwords[0]);
 

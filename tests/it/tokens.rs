@@ -87,8 +87,8 @@ impl Scene {
     fn new() -> Self {
         let appliance = Appliance::start();
         let operator = appliance.claim();
-        appliance.cli_ok(&["workspace", "create", "demo"]);
-        appliance.cli_ok(&["workspace", "create", "other"]);
+        appliance.workspace("demo");
+        appliance.workspace("other");
         let (demo, other) = (appliance.workspace_id("demo"), appliance.workspace_id("other"));
         let (key, other_key) = (token_key(&appliance, &demo), token_key(&appliance, &other));
         let good = appliance.signed_in("demo", "ada", "admin");

@@ -4,7 +4,9 @@
 use crate::api::error::Problem;
 use crate::core::audit::MalformedRecord;
 use crate::core::auth::challenge::ChallengeError;
+use crate::core::auth::login::Denial;
 use crate::core::room::NotThere;
+use crate::core::workspace::Standstill;
 use crate::hub::tickets::TooManyTickets;
 use crate::platform::password::PasswordError;
 use crate::platform::store::error::StoreError;
@@ -46,6 +48,26 @@ impl From<PasswordError> for Problem {
                 Self::Internal
             }
             refused => Self::PasswordRefused(refused.to_string()),
+        }
+    }
+}
+
+impl From<Standstill> for Problem {
+    fn from(standstill: Standstill) -> Self {
+        match standstill {
+            Standstill::TrialOver => Self::TrialOver,
+            Standstill::Suspended => Self::WorkspaceSuspended,
+            Standstill::Closed => Self::WorkspaceClosed,
+        }
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::AccountDisabled => Self::AccountDisabled,
+            Denial::GuestsOff => Self::GuestsOff,
+            Denial::Standstill(standstill) => standstill.into(),
         }
     }
 }

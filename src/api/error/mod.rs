@@ -79,6 +79,24 @@ pub enum Problem {
     PasswordRefused(String),
     /// Without this account nobody could administer the workspace.
     LastAdmin,
+    /// The workspace lets no guests in.
+    GuestsOff,
+    /// The trial of the workspace is over.
+    TrialOver,
+    /// An operator suspended the workspace.
+    WorkspaceSuspended,
+    /// The workspace is closed.
+    WorkspaceClosed,
+    /// Nobody accepted the data processing agreement for the workspace.
+    AgreementMissing,
+    /// The agreement is another one than was read.
+    AgreementChanged,
+    /// The workspace has as many active accounts as it may.
+    SeatsTaken,
+    /// Nobody approves what they asked for themselves.
+    OwnApproval,
+    /// It takes the approval of a second person.
+    ApprovalMissing,
     /// The workspace is not open for this.
     WorkspaceUnavailable(&'static str),
     /// The appliance was claimed before.

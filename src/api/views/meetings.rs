@@ -45,7 +45,7 @@ pub fn meeting(meeting: &MeetingFacts, known: &HashMap<AccountId, Account>) -> M
 }
 
 fn account(account: &Account) -> AccountRef {
-    AccountRef { id: account.id, user_name: account.user_name.clone(), role: account.role }
+    AccountRef { id: account.id, user_name: account.user_name.clone(), role: account.role() }
 }
 
 fn participant(facts: &ParticipantFacts, known: Option<&Account>) -> ParticipantView {
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::core::auth::login::AccountStatus;
-    use crate::core::auth::permission::{Permissions, Role};
+    use crate::core::auth::permission::{Permissions, Role, Roles};
     use crate::core::keys::epoch::reason::Reason;
     use crate::values::id::{MeetingId, RoomId, SessionId, WorkspaceId};
     use crate::values::time::Timestamp;
@@ -144,7 +144,7 @@ mod tests {
             id: ADA,
             user_name: "ada".parse().unwrap(),
             display_name: "Ada".parse().unwrap(),
-            role: Role::Admin,
+            roles: Roles::only(Role::Admin),
             status: AccountStatus::Active,
             voice_off: false,
             by_hand: Permissions::NONE,

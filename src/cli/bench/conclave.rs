@@ -116,7 +116,7 @@ impl Tickets<'_> {
         let room_name: RoomName = format!("room-{}", self.load.room_of(index)).parse().map_err(unstarted)?;
         let credential = serde_json::to_string(&Credential { claims: claims.clone(), psk: *psk.expose() });
         let (account, session) = (claims.sub, claims.sid);
-        let expected = Expected { psk, room, room_name, policy, account, session, expires };
+        let expected = Expected { psk, workspace: claims.wid, room, room_name, policy, account, session, expires };
         self.hub.tickets().expect(claims.jti, expected, self.now).map_err(unstarted)?;
         credential.map_err(unstarted)
     }

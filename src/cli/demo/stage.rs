@@ -9,9 +9,8 @@ use serde_json::json;
 
 use crate::api::types::meetings::MeetingView;
 use crate::api::types::rooms::{RoomList, RoomView};
-use crate::api::types::{
-    AccountList, CreatedAccount, PasswordSet, SetupDone, Status, TrustView, WorkspaceList, WorkspaceView,
-};
+use crate::api::types::workspaces::{WorkspaceList, WorkspaceView};
+use crate::api::types::{AccountList, CreatedAccount, PasswordSet, SetupDone, Status, TrustView};
 use crate::cli::client::{Client, ClientError};
 use crate::lifecycle::Ready;
 
@@ -51,7 +50,11 @@ impl Stage {
         let found: WorkspaceList = client.get(&format!("{workspaces}?name={WORKSPACE}")).await?;
         let made: WorkspaceView = match found.workspaces.into_iter().next() {
             Some(workspace) => workspace,
-            None => client.send_json(Method::POST, workspaces, &json!({ "name": WORKSPACE })).await?,
+            None => {
+                client
+                    .send_json(Method::POST, workspaces, &json!({ "name": WORKSPACE, "agreement_accepted_by": "Demo" }))
+                    .await?
+            }
         };
         let workspace = format!("{workspaces}/{}", made.id);
         let rooms = format!("{workspace}/rooms");

@@ -5,6 +5,7 @@
 //! nothing from what is refused or how long it took. Only a proven credential learns a reason.
 
 use crate::core::auth::permission::Role;
+use crate::core::workspace::Standstill;
 use crate::values::id::AccountId;
 
 /// What the store knows about the account somebody names.
@@ -60,13 +61,34 @@ impl Pending {
     }
 
     /// Decides. `matches` says whether the password fits [`Pending::hash_to_verify`].
-    pub fn finish(self, matches: bool) -> Decision {
+    pub fn finish(self, matches: bool, circumstances: Circumstances) -> Decision {
         match self.subject {
-            Some(account) if matches => match account.status {
-                AccountStatus::Active => Decision::Granted { account: account.id, role: account.role },
-                AccountStatus::Disabled => Decision::Denied { account: account.id, reason: Denial::AccountDisabled },
+            Some(account) if matches => match circumstances.denial(account.role, account.status) {
+                None => Decision::Granted { account: account.id, role: account.role },
+                Some(reason) => Decision::Denied { account: account.id, reason },
             },
             _ => Decision::Refused,
+        }
+    }
+}
+
+/// What else counts for who may use a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Why nobody may, if so.
+    pub standstill: Option<Standstill>,
+    /// Whether guests may.
+    pub guests: bool,
+}
+
+impl Circumstances {
+    /// Why an account may not use the workspace, if so; what concerns everybody first.
+    pub const fn denial(self, role: Role, status: AccountStatus) -> Option<Denial> {
+        match (self.standstill, status, role) {
+            (Some(standstill), _, _) => Some(Denial::Standstill(standstill)),
+            (None, AccountStatus::Disabled, _) => Some(Denial::AccountDisabled),
+            (None, AccountStatus::Active, Role::Guest) if !self.guests => Some(Denial::GuestsOff),
+            (None, AccountStatus::Active, _) => None,
         }
     }
 }
@@ -97,6 +119,10 @@ pub enum Decision {
 pub enum Denial {
     /// An admin switched the account off.
     AccountDisabled,
+    /// The workspace lets no guests in.
+    GuestsOff,
+    /// Nobody may use the workspace now.
+    Standstill(Standstill),
 }
 
 #[cfg(test)]
@@ -109,10 +135,30 @@ mod tests {
         StoredAccount { id: ID, role: Role::User, status, password_hash: "real".to_owned() }
     }
 
+    const OPEN: Circumstances = Circumstances { standstill: None, guests: true };
+
+    #[test]
+    fn what_stops_everybody_comes_first_and_is_told_to_who_proved_it_alone() {
+        let denied = |reason| Decision::Denied { account: ID, reason };
+        let stopped = Circumstances { standstill: Some(Standstill::TrialOver), ..OPEN };
+        let no_guests = Circumstances { guests: false, ..OPEN };
+        let guest = StoredAccount { role: Role::Guest, ..stored(AccountStatus::Active) };
+        let finish = |account, matches, circumstances| begin(Some(account), "decoy").finish(matches, circumstances);
+        let over = denied(Denial::Standstill(Standstill::TrialOver));
+        assert_eq!(finish(stored(AccountStatus::Active), true, stopped), over);
+        assert_eq!(finish(stored(AccountStatus::Disabled), true, stopped), over);
+        assert_eq!(finish(stored(AccountStatus::Active), false, stopped), Decision::Refused);
+        assert_eq!(finish(guest.clone(), true, no_guests), denied(Denial::GuestsOff));
+        assert_eq!(finish(guest.clone(), false, no_guests), Decision::Refused);
+        assert_eq!(finish(guest, true, OPEN), Decision::Granted { account: ID, role: Role::Guest });
+        let user = Decision::Granted { account: ID, role: Role::User };
+        assert_eq!(finish(stored(AccountStatus::Active), true, no_guests), user);
+    }
+
     #[test]
     fn the_decision_table() {
         let check = |account: Option<StoredAccount>, matches, expected| {
-            assert_eq!(begin(account, "decoy").finish(matches), expected);
+            assert_eq!(begin(account, "decoy").finish(matches, OPEN), expected);
         };
         check(Some(stored(AccountStatus::Active)), true, Decision::Granted { account: ID, role: Role::User });
         check(Some(stored(AccountStatus::Active)), false, Decision::Refused);

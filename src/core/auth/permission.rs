@@ -64,6 +64,49 @@ impl Role {
     }
 }
 
+/// The roles of an account, one at least. The highest wins; one below it counts when the higher is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    highest: Role,
+    bits: u8,
+}
+
+impl Roles {
+    /// This one alone.
+    pub const fn only(role: Role) -> Self {
+        Self { highest: role, bits: 1 << role as u8 }
+    }
+
+    /// These; `None` when there are none.
+    pub fn of(roles: impl IntoIterator<Item = Role>) -> Option<Self> {
+        let all = roles
+            .into_iter()
+            .fold((None, 0), |(highest, bits), role| (highest.max(Some(role)), bits | 1 << role as u8));
+        all.0.map(|highest| Self { highest, bits: all.1 })
+    }
+
+    /// The one that wins.
+    pub const fn highest(self) -> Role {
+        self.highest
+    }
+
+    /// All of them, the lowest first.
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.bits & (1 << *role as u8) != 0)
+    }
+
+    /// Their names as they are stored: the lowest first, a space between two.
+    pub fn to_names(self) -> String {
+        self.iter().map(Role::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Reads stored names; `None` when one is none, or there are none.
+    pub fn from_names(names: &str) -> Option<Self> {
+        let roles: Option<Vec<_>> = names.split(' ').map(Role::from_name).collect();
+        Self::of(roles?)
+    }
+}
+
 macro_rules! permissions {
     ($($variant:ident $name:literal $lowest:expr, $doc:literal;)*) => {
         /// A named right.
@@ -286,6 +329,19 @@ mod tests {
         assert_eq!(two.to_names(), "room.join room.voice");
         assert_eq!(two.without(Permission::RoomVoice).to_names(), "room.join");
         assert!(Permission::ALL.len() <= 32, "the set is 32 bits");
+    }
+
+    #[test]
+    fn the_highest_of_several_roles_wins_and_their_names_read_back() {
+        let roles = Roles::of([Role::User, Role::Guest, Role::PowerUser]).unwrap();
+        assert_eq!(roles.highest(), Role::PowerUser);
+        assert_eq!(roles.to_names(), "guest user power_user");
+        assert_eq!(Roles::from_names(&roles.to_names()), Some(roles));
+        assert_eq!(Roles::of([Role::Admin]), Some(Roles::only(Role::Admin)));
+        assert_eq!(Roles::of([]), None);
+        for bad in ["", "user  guest", "user root", " user"] {
+            assert_eq!(Roles::from_names(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -16,10 +16,21 @@ use crate::values::id::SessionId;
 use crate::values::secret::Key256;
 use crate::values::time::Timestamp;
 
-/// A session that nobody refreshes ends after this.
-pub const IDLE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
-/// A session ends after this, however busy.
-pub const ABSOLUTE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a session lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Without being refreshed.
+    pub idle: Duration,
+    /// However busy.
+    pub absolute: Duration,
+}
+
+impl Lifetime {
+    /// When a session ends if nobody refreshes it again.
+    pub fn ends_at(self, created_at: Timestamp, refreshed_at: Timestamp) -> Timestamp {
+        (created_at + self.absolute).min(refreshed_at + self.idle)
+    }
+}
 
 /// SHA-256 of a token's secret, as the store keeps it.
 pub type TokenHash = [u8; 32];
@@ -79,6 +90,8 @@ pub struct StoredSession {
     pub created_at: Timestamp,
     /// When it was last refreshed.
     pub refreshed_at: Timestamp,
+    /// How long it lives.
+    pub lifetime: Lifetime,
 }
 
 /// What to do with a presented token.
@@ -96,11 +109,6 @@ pub enum RefreshDecision {
     Unknown,
 }
 
-/// When the session ends if nobody refreshes it again.
-pub fn expires_at(created_at: Timestamp, refreshed_at: Timestamp) -> Timestamp {
-    (created_at + ABSOLUTE_LIFETIME).min(refreshed_at + IDLE_LIFETIME)
-}
-
 /// Judges a presented token.
 pub fn judge(presented: &RefreshToken, stored: StoredSession, now: Timestamp) -> RefreshDecision {
     let hash = presented.hash();
@@ -108,7 +116,7 @@ pub fn judge(presented: &RefreshToken, stored: StoredSession, now: Timestamp) ->
         RefreshDecision::Replay
     } else if hash != stored.current && Some(hash) != stored.previous {
         RefreshDecision::Unknown
-    } else if now >= expires_at(stored.created_at, stored.refreshed_at) {
+    } else if now >= stored.lifetime.ends_at(stored.created_at, stored.refreshed_at) {
         RefreshDecision::Expired
     } else if hash == stored.current {
         RefreshDecision::Rotate
@@ -123,6 +131,8 @@ mod tests {
 
     use super::*;
     use crate::platform::entropy;
+
+    const LIFETIME: Lifetime = Lifetime { idle: Duration::from_secs(100), absolute: Duration::from_secs(1_000) };
 
     /// A session's row and the spent hashes, as the store keeps them.
     struct Model {
@@ -170,6 +180,7 @@ mod tests {
             presented_is_spent: false,
             created_at: start,
             refreshed_at: start,
+            lifetime: LIFETIME,
         };
         (Model { key: Key256::random(&mut rng), row, spent: Vec::new(), alive: true }, first)
     }
@@ -220,11 +231,11 @@ mod tests {
     fn sessions_end_when_idle_and_at_last() {
         let (mut model, first) = model();
         let start = Timestamp::from_millis(0);
-        let almost = start + (IDLE_LIFETIME - Duration::from_millis(1));
+        let almost = start + (LIFETIME.idle - Duration::from_millis(1));
         assert!(model.present(&first, almost).is_some());
         let (mut other, first) = self::model();
-        assert!(other.present(&first, start + IDLE_LIFETIME).is_none());
-        assert_eq!(expires_at(start, start + ABSOLUTE_LIFETIME), start + ABSOLUTE_LIFETIME);
+        assert!(other.present(&first, start + LIFETIME.idle).is_none());
+        assert_eq!(LIFETIME.ends_at(start, start + LIFETIME.absolute), start + LIFETIME.absolute);
     }
 
     #[test]

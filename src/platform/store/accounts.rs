@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::core::auth::login::{AccountStatus, StoredAccount};
-use crate::core::auth::permission::{Permissions, Rights, Role};
+use crate::core::auth::permission::{Permissions, Rights, Role, Roles};
 use crate::platform::store::keyring::WorkspaceKeys;
 use crate::platform::store::row::{BadColumn, id, text, time};
 use crate::platform::store::workspace::Write;
@@ -21,8 +21,8 @@ pub struct Account {
     pub user_name: UserName,
     /// What others see.
     pub display_name: DisplayName,
-    /// Its role.
-    pub role: Role,
+    /// Its roles.
+    pub roles: Roles,
     /// Whether it may be used.
     pub status: AccountStatus,
     /// Whether its voice is switched off in every meeting.
@@ -34,9 +34,14 @@ pub struct Account {
 }
 
 impl Account {
+    /// The role that counts: the highest.
+    pub const fn role(&self) -> Role {
+        self.roles.highest()
+    }
+
     /// What it may do.
     pub const fn rights(&self) -> Rights {
-        Rights { role: self.role, by_hand: self.by_hand }
+        Rights { role: self.role(), by_hand: self.by_hand }
     }
 }
 
@@ -49,7 +54,7 @@ pub enum NameTaken {
     LooksAlike,
 }
 
-const COLUMNS: &str = "id, user_name, display_name, role, status, voice_off, by_hand, created_at";
+const COLUMNS: &str = "id, user_name, display_name, roles, status, voice_off, by_hand, created_at";
 
 fn role(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Role> {
     Role::from_name(&row.get::<_, String>(column)?).ok_or_else(|| BadColumn(column).into())
@@ -68,7 +73,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         id: id(row, "id").map(AccountId::from_bytes)?,
         user_name: text(row, "user_name")?,
         display_name: text(row, "display_name")?,
-        role: role(row, "role")?,
+        roles: Roles::from_names(&row.get::<_, String>("roles")?).ok_or(BadColumn("roles"))?,
         status: status(row)?,
         voice_off: row.get("voice_off")?,
         by_hand: Permissions::from_names(&row.get::<_, String>("by_hand")?).ok_or(BadColumn("by_hand"))?,
@@ -98,13 +103,23 @@ pub fn page(
     let sql = format!("SELECT {COLUMNS} FROM accounts WHERE user_name > ?1 ORDER BY user_name");
     let mut statement = database.prepare_cached(&sql)?;
     let rows = statement.query_map(params![after.map_or("", UserName::as_str)], account)?;
-    let visible = rows.filter(|row| row.as_ref().map_or(true, |account| account.role <= highest));
+    let visible = rows.filter(|row| row.as_ref().map_or(true, |account| account.role() <= highest));
     visible.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
 }
 
 /// How many accounts there are.
 pub fn count(database: &Connection) -> rusqlite::Result<u64> {
     database.query_row("SELECT count(*) FROM accounts", [], |row| row.get(0))
+}
+
+/// How many seats are taken: accounts that are active.
+pub fn count_seats(database: &Connection) -> rusqlite::Result<u64> {
+    database.query_row("SELECT count(*) FROM accounts WHERE status = 'active'", [], |row| row.get(0))
+}
+
+/// Removes an account with its sessions; says whether there was one.
+pub fn delete(write: &Write<'_>, id: AccountId) -> rusqlite::Result<bool> {
+    Ok(write.sql().execute("DELETE FROM accounts WHERE id = ?1", params![id.as_bytes()])? > 0)
 }
 
 /// How many active accounts have this role.
@@ -174,17 +189,19 @@ pub fn insert(write: &Write<'_>, account: &Account, password_hash: &str) -> rusq
     }
     let sealed = seal_hash(write, account.id, password_hash)?;
     write.sql().execute(
-        "INSERT INTO accounts (id, user_name, skeleton, display_name, role, status, password_hash, password_changed_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+        "INSERT INTO accounts (id, user_name, skeleton, display_name, role, status, password_hash, password_changed_at, created_at,
+             roles)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
         params![
             account.id.as_bytes(),
             account.user_name.as_str(),
             skeleton,
             account.display_name.as_str(),
-            account.role.as_str(),
+            account.role().as_str(),
             account.status.as_str(),
             sealed,
             account.created_at.as_millis(),
+            account.roles.to_names(),
         ],
     )?;
     Ok(Ok(()))
@@ -205,15 +222,15 @@ pub fn set_password(write: &Write<'_>, id: AccountId, password_hash: &str, now: 
 
 /// Switches an account or its voice on or off, changes its role or its display name.
 pub fn update(write: &Write<'_>, account: &Account) -> rusqlite::Result<()> {
-    let sql =
-        "UPDATE accounts SET display_name = ?2, role = ?3, status = ?4, voice_off = ?5, by_hand = ?6 WHERE id = ?1";
+    let sql = "UPDATE accounts SET display_name = ?2, role = ?3, status = ?4, voice_off = ?5, by_hand = ?6, roles = ?7 WHERE id = ?1";
     let values = params![
         account.id.as_bytes(),
         account.display_name.as_str(),
-        account.role.as_str(),
+        account.role().as_str(),
         account.status.as_str(),
         account.voice_off,
-        account.by_hand.to_names()
+        account.by_hand.to_names(),
+        account.roles.to_names()
     ];
     write.sql().execute(sql, values)?;
     Ok(())

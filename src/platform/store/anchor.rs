@@ -51,6 +51,8 @@ struct Heads {
     /// What was committed since.
     latest: BTreeMap<WorkspaceId, Head>,
     counter: u64,
+    /// The file holds a head that is not wanted any more.
+    forgot: bool,
 }
 
 /// The anchor of one data directory.
@@ -87,7 +89,7 @@ impl Anchor {
                 .map_err(|_| malformed("has a head that this appliance did not sign"))?;
             anchored.insert(entry.workspace, head);
         }
-        let heads = Heads { anchored, latest: BTreeMap::new(), counter: file.counter };
+        let heads = Heads { anchored, latest: BTreeMap::new(), counter: file.counter, forgot: false };
         identity
             .verify(&signed_bytes(heads.counter, &heads.anchored), &hex::decode(&file.signature).unwrap_or_default())
             .map_err(|_| malformed("is not signed by this appliance"))?;
@@ -121,6 +123,13 @@ impl Anchor {
         self.lock().latest.insert(workspace, head);
     }
 
+    /// Forgets a workspace that is no more.
+    pub fn forget(&self, workspace: WorkspaceId) {
+        let mut heads = self.lock();
+        heads.latest.remove(&workspace);
+        heads.forgot |= heads.anchored.remove(&workspace).is_some();
+    }
+
     /// The heads that the anchor file holds.
     pub fn anchored(&self) -> Vec<(WorkspaceId, Head)> {
         self.lock().anchored.iter().map(|(workspace, head)| (*workspace, *head)).collect()
@@ -134,7 +143,7 @@ impl Anchor {
     /// Whether there is something to write.
     pub fn is_due(&self) -> bool {
         let heads = self.lock();
-        heads.latest.iter().any(|(workspace, head)| heads.anchored.get(workspace) != Some(head))
+        heads.forgot || heads.latest.iter().any(|(workspace, head)| heads.anchored.get(workspace) != Some(head))
     }
 
     /// Writes every known head under `counter`, signed.
@@ -165,6 +174,7 @@ impl Anchor {
         let mut heads = self.lock();
         heads.anchored = anchored;
         heads.counter = counter;
+        heads.forgot = false;
         Ok(())
     }
 }

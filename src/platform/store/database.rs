@@ -33,6 +33,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0002_system.sql"), system_only: true },
     Migration { sql: include_str!("migrations/0003_rooms.sql"), system_only: false },
     Migration { sql: include_str!("migrations/0004_by_hand.sql"), system_only: false },
+    Migration { sql: include_str!("migrations/0005_life.sql"), system_only: true },
+    Migration { sql: include_str!("migrations/0007_policy.sql"), system_only: false },
 ];
 
 /// The newest schema this release knows.

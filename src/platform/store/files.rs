@@ -67,6 +67,18 @@ impl Layout {
         Ok(self.database(WorkspaceId::SYSTEM).exists() || entries.next().is_some())
     }
 
+    /// Removes the directory of a workspace, if there is one.
+    pub fn remove_workspace(&self, workspace: WorkspaceId) -> Result<(), StoreError> {
+        let path = self.database(workspace);
+        let directory = path.parent().unwrap_or(&path);
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io(directory, "remove")(error))
+            }
+            _ => sync_directory(directory.parent().unwrap_or(directory)),
+        }
+    }
+
     /// The anchor file.
     pub fn anchor(&self) -> PathBuf {
         self.root.join("anchor")
@@ -94,6 +106,19 @@ impl Layout {
 #[derive(Debug)]
 pub struct DirectoryLock {
     _file: File,
+}
+
+/// Overwrites a file and removes it, if it is there.
+pub fn destroy(path: &Path) -> Result<(), StoreError> {
+    let length = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::io(path, "look at")(error)),
+        Ok(metadata) => usize::try_from(metadata.len()).unwrap_or(0),
+    };
+    let mut file = OpenOptions::new().write(true).open(path).map_err(StoreError::io(path, "open"))?;
+    file.write_all(&vec![0; length]).and_then(|()| file.sync_all()).map_err(StoreError::io(path, "overwrite"))?;
+    fs::remove_file(path).map_err(StoreError::io(path, "remove"))?;
+    sync_directory(path.parent().unwrap_or(path))
 }
 
 /// Makes `directory` with mode 0700, or checks that an existing one is as private.

@@ -188,6 +188,13 @@ impl Keyring {
         self.keys(workspace).ok_or_else(|| self.malformed(workspace, "vanished while it was made"))
     }
 
+    /// Destroys the keys of a workspace: what they sealed cannot be opened any more, wherever copies of it are. They are
+    /// overwritten first; copies of the wrapped keys in backups are as good as the master key is secret.
+    pub fn destroy(&self, workspace: WorkspaceId) -> Result<(), StoreError> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&workspace);
+        files::destroy(&self.layout.key_file(workspace))
+    }
+
     fn write(&self, keys: &WorkspaceKeys) -> Result<(), StoreError> {
         let mut entries = vec![self.entry(keys.workspace, Purpose::File, 1, keys.file.expose())?];
         for (version, key) in &keys.field.0 {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use crate::core::audit::Event;
 use crate::core::keys::identity::{Identity, PublicIdentity};
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
@@ -16,6 +17,7 @@ use crate::platform::store::database::Check;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files::{DirectoryLock, Layout};
 use crate::platform::store::keyring::Keyring;
+use crate::platform::store::registry::Registry;
 use crate::platform::store::workspace::{Shared, Workspace, Write};
 use crate::platform::store::writers::Writers;
 use crate::values::id::WorkspaceId;
@@ -23,13 +25,16 @@ use crate::values::secret::Key256;
 use crate::values::time::Timestamp;
 
 pub mod accounts;
+pub mod agreements;
 pub mod anchor;
+pub mod approvals;
 pub mod audit_log;
 pub mod certificates;
 mod database;
 pub mod error;
 pub mod files;
 pub mod keyring;
+pub mod policy;
 pub mod registry;
 pub mod rooms;
 mod row;
@@ -78,6 +83,7 @@ pub struct Store {
     keyring: Arc<Keyring>,
     anchor: Arc<Anchor>,
     system: Arc<Workspace>,
+    registry: Registry,
     identity: Arc<Identity>,
     limits: Limits,
     lru: Mutex<Lru>,
@@ -114,12 +120,51 @@ impl Store {
             Workspace::create(WorkspaceId::SYSTEM, &path, keys, shared)?
         };
         let system = Arc::new(system);
-        Ok(Self { layout, keyring, anchor, system, identity, limits, lru: Mutex::default(), writers, _lock: lock })
+        let registry = Registry::default();
+        match system.read_now(|database| registry.load(database)) {
+            // It may be as old as from before an upgrade, and is migrated when it is accepted.
+            Err(error) if system.state() != "open" => {
+                tracing::error!(error = %error, "the registry cannot be read: no workspace is known");
+            }
+            other => other?,
+        }
+        Ok(Self {
+            layout,
+            keyring,
+            anchor,
+            system,
+            registry,
+            identity,
+            limits,
+            lru: Mutex::default(),
+            writers,
+            _lock: lock,
+        })
     }
 
     /// The reserved workspace `system`.
     pub const fn system(&self) -> &Arc<Workspace> {
         &self.system
+    }
+
+    /// Which workspaces there are.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Accepts a rolled-back file as it is.
+    pub async fn accept_rollback(
+        &self,
+        workspace: &Arc<Workspace>,
+        event: Event,
+        clock: &Clock,
+    ) -> Result<(), StoreError> {
+        workspace.accept_rollback(event, clock.now()).await?;
+        if workspace.id() == WorkspaceId::SYSTEM {
+            let registry = self.registry.clone();
+            workspace.read(move |database| registry.load(database)).await?;
+        }
+        self.write_anchor(clock).await
     }
 
     /// What QUIC's stateless resets and address tokens are made with.
@@ -231,14 +276,26 @@ impl Store {
 
     /// Says in the log which keys and files belong to no workspace: a crash between making and registering one leaves
     /// them. They are left alone, because nothing here can know that nobody wants them.
-    pub async fn report_orphans(&self) -> Result<(), StoreError> {
-        let registered = self.system.read(registry::all).await?;
-        let known = |id: &WorkspaceId| *id == WorkspaceId::SYSTEM || registered.iter().any(|entry| entry.id == *id);
+    pub fn report_orphans(&self) {
+        let known = |id: &WorkspaceId| *id == WorkspaceId::SYSTEM || self.registry.entry(*id).is_some();
         for id in self.keyring.ids().into_iter().filter(|id| !known(id)) {
             let path = self.layout.key_file(id);
             tracing::warn!(workspace.id = %id, file = %path.display(), "keys of a workspace that is not in the registry");
         }
-        Ok(())
+    }
+
+    /// Destroys the keys of a workspace, and then its files, which nobody can read any more. Whoever has it open keeps
+    /// what is in memory until they let go. Done again after a crash it finds what is left.
+    pub async fn shred(&self, id: WorkspaceId) -> Result<(), StoreError> {
+        self.lru().open.remove(&id);
+        let (keyring, anchor, layout) = (Arc::clone(&self.keyring), Arc::clone(&self.anchor), self.layout.clone());
+        let task = move || {
+            keyring.destroy(id)?;
+            anchor.forget(id);
+            layout.remove_workspace(id)
+        };
+        let path = self.layout.database(id);
+        tokio::task::spawn_blocking(task).await.unwrap_or(Err(StoreError::Busy { path }))
     }
 
     /// The state of a workspace, as the API and the CLI name it, with the reason when it is not `open`.

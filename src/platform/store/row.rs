@@ -28,6 +28,11 @@ pub fn text<T: FromStr>(row: &Row<'_>, column: &'static str) -> rusqlite::Result
     row.get::<_, String>(column)?.parse().map_err(|_| BadColumn(column).into())
 }
 
+/// A time stamp that need not be there.
+pub fn time_or_none(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
 /// A time stamp.
 pub fn time(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)

@@ -3,9 +3,12 @@
 //!
 //! A revoked session is deleted: there is nothing left to forget to check.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::core::auth::refresh::{self, RefreshDecision, RefreshToken, StoredSession};
+use crate::core::auth::permission::Role;
+use crate::core::auth::refresh::{self, Lifetime, RefreshDecision, RefreshToken, StoredSession};
 use crate::platform::store::keyring::WorkspaceKeys;
 use crate::platform::store::row::{BadColumn, id, time};
 use crate::platform::store::workspace::Write;
@@ -44,12 +47,16 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it last refreshed its tokens.
     pub last_seen_at: Timestamp,
+    /// Whether the browser keeps its cookie when it is closed.
+    pub persistent: bool,
+    /// How long it lives.
+    pub lifetime: Lifetime,
 }
 
 impl Session {
     /// When it ends if it is not refreshed again.
     pub fn expires_at(&self) -> Timestamp {
-        refresh::expires_at(self.created_at, self.last_seen_at)
+        self.lifetime.ends_at(self.created_at, self.last_seen_at)
     }
 }
 
@@ -60,22 +67,30 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         device_name: row.get("device_name")?,
         created_at: time(row, "created_at")?,
         last_seen_at: time(row, "refreshed_at")?,
+        persistent: row.get("persistent")?,
+        lifetime: Lifetime {
+            idle: Duration::from_millis(row.get("idle_millis")?),
+            absolute: Duration::from_millis(row.get("absolute_millis")?),
+        },
     })
 }
 
+/// What [`session`] reads.
+const COLUMNS: &str = "id, account, device_name, created_at, refreshed_at, persistent, idle_millis, absolute_millis";
+/// Of a session that has not ended by itself at `?1`.
+const LIVE: &str = "refreshed_at + idle_millis > ?1 AND created_at + absolute_millis > ?1";
+
 /// The session, when it exists and has not ended by itself.
 pub fn find_live(database: &Connection, id: SessionId, now: Timestamp) -> rusqlite::Result<Option<Session>> {
-    let mut statement = database
-        .prepare_cached("SELECT id, account, device_name, created_at, refreshed_at FROM sessions WHERE id = ?1")?;
+    let mut statement = database.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
     let found = statement.query_row(params![id.as_bytes()], session).optional()?;
     Ok(found.filter(|session| session.expires_at() > now))
 }
 
 /// The live sessions of an account, newest first.
 pub fn of_account(database: &Connection, account: AccountId, now: Timestamp) -> rusqlite::Result<Vec<Session>> {
-    let mut statement = database.prepare_cached(
-        "SELECT id, account, device_name, created_at, refreshed_at FROM sessions WHERE account = ?1 ORDER BY created_at DESC",
-    )?;
+    let sql = format!("SELECT {COLUMNS} FROM sessions WHERE account = ?1 ORDER BY created_at DESC");
+    let mut statement = database.prepare_cached(&sql)?;
     let rows = statement.query_map(params![account.as_bytes()], session)?;
     rows.filter(|row| row.as_ref().map_or(true, |session| session.expires_at() > now)).collect()
 }
@@ -93,10 +108,8 @@ pub fn exported(database: &Connection, keys: &WorkspaceKeys, id: SessionId) -> r
 
 /// How many sessions are live.
 pub fn count_live(database: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM sessions WHERE refreshed_at > ?1 AND created_at > ?2";
-    let idle = (now - refresh::IDLE_LIFETIME).as_millis();
-    let absolute = (now - refresh::ABSOLUTE_LIFETIME).as_millis();
-    database.query_row(sql, params![idle, absolute], |row| row.get(0))
+    let sql = format!("SELECT count(*) FROM sessions WHERE {LIVE}");
+    database.query_row(&sql, params![now.as_millis()], |row| row.get(0))
 }
 
 /// Sessions of one account at most; the one unused for longest makes room.
@@ -105,24 +118,25 @@ const PER_ACCOUNT: u32 = 100;
 const SPENT_PER_SESSION: u32 = 1_000;
 
 /// Begins a session with its first refresh token and what its sealed sign-in exported. Clears the account's ended and
-/// surplus ones away, and says which they were.
+/// surplus ones away (`only`: all of them) and says which they were.
 pub fn insert(
     write: &Write<'_>,
     session: &Session,
     carrier: Carrier,
     first: &RefreshToken,
     exported: Option<&Key256>,
+    only: bool,
 ) -> rusqlite::Result<Vec<SessionId>> {
     let now = session.created_at;
     let mut gone = delete_returning(
         write,
-        "DELETE FROM sessions WHERE account = ?1 AND (refreshed_at <= ?2 OR created_at <= ?3) RETURNING id",
-        params![
-            session.account.as_bytes(),
-            (now - refresh::IDLE_LIFETIME).as_millis(),
-            (now - refresh::ABSOLUTE_LIFETIME).as_millis()
-        ],
+        &format!("DELETE FROM sessions WHERE account = ?2 AND NOT ({LIVE}) RETURNING id"),
+        params![now.as_millis(), session.account.as_bytes()],
     )?;
+    if only {
+        let sql = "DELETE FROM sessions WHERE account = ?1 RETURNING id";
+        gone.extend(delete_returning(write, sql, params![session.account.as_bytes()])?);
+    }
     gone.extend(delete_returning(
         write,
         "DELETE FROM sessions WHERE account = ?1 AND id NOT IN
@@ -132,8 +146,9 @@ pub fn insert(
     let seal = |key: &Key256| write.keys().seal_field("sessions", "exported", session.id.as_bytes(), key.expose());
     let exported = exported.map(seal).transpose().map_err(|_| BadColumn("exported"))?;
     write.sql().execute(
-        "INSERT INTO sessions (id, account, device_name, carrier, current_hash, created_at, refreshed_at, exported)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+        "INSERT INTO sessions (id, account, device_name, carrier, current_hash, created_at, refreshed_at, exported,
+             persistent, idle_millis, absolute_millis)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)",
         params![
             session.id.as_bytes(),
             session.account.as_bytes(),
@@ -141,10 +156,42 @@ pub fn insert(
             carrier.as_str(),
             first.hash(),
             now.as_millis(),
-            exported
+            exported,
+            session.persistent,
+            millis(session.lifetime.idle),
+            millis(session.lifetime.absolute)
         ],
     )?;
     Ok(gone)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Lets no session live longer than new ones do; those without a lifetime of their kind end. Says which those are.
+pub fn shorten(write: &Write<'_>, persistent: bool, lifetime: Option<Lifetime>) -> rusqlite::Result<Vec<SessionId>> {
+    let Some(Lifetime { idle, absolute }) = lifetime else {
+        let sql = "DELETE FROM sessions WHERE persistent = ?1 RETURNING id";
+        return delete_returning(write, sql, params![persistent]);
+    };
+    write.sql().execute(
+        "UPDATE sessions SET idle_millis = min(idle_millis, ?2), absolute_millis = min(absolute_millis, ?3)
+         WHERE persistent = ?1",
+        params![persistent, millis(idle), millis(absolute)],
+    )?;
+    Ok(Vec::new())
+}
+
+/// Ends the sessions of every account with this role; says which they are.
+pub fn delete_of_role(write: &Write<'_>, role: Role) -> rusqlite::Result<Vec<SessionId>> {
+    let sql = "DELETE FROM sessions WHERE account IN (SELECT id FROM accounts WHERE role = ?1) RETURNING id";
+    delete_returning(write, sql, params![role.as_str()])
+}
+
+/// Ends every session; says how many.
+pub fn delete_all(write: &Write<'_>) -> rusqlite::Result<usize> {
+    write.sql().execute("DELETE FROM sessions", [])
 }
 
 fn delete_returning(write: &Write<'_>, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<Vec<SessionId>> {
@@ -167,14 +214,16 @@ pub fn refresh(
             "SELECT * FROM sessions WHERE id = ?1 AND carrier = ?2",
             params![id.as_bytes(), carrier.as_str()],
             |row| {
+                let session = session(row)?;
                 let stored = StoredSession {
                     current: row.get("current_hash")?,
                     previous: row.get("previous_hash")?,
                     presented_is_spent: false,
                     created_at: time(row, "created_at")?,
                     refreshed_at: time(row, "refreshed_at")?,
+                    lifetime: session.lifetime,
                 };
-                Ok((session(row)?, stored))
+                Ok((session, stored))
             },
         )
         .optional()?;

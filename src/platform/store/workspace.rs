@@ -144,22 +144,25 @@ impl Workspace {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let this = Arc::clone(self);
-        let task = move || {
-            let idle = this.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => database::open(&this.path, this.keys.file(), this.id, Check::Ownership)?,
-            };
-            let result = work(&connection).map_err(|error| this.note(from_sqlite(&this.path, error)));
-            // A connection that met damage is dropped; so is one too many.
-            let mut readers = this.readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if !this.has_failed() && readers.len() < READERS_KEPT {
-                readers.push(connection);
-            }
-            result
-        };
         let path = self.path.clone();
-        tokio::task::spawn_blocking(task).await.unwrap_or(Err(StoreError::Busy { path }))
+        let task = tokio::task::spawn_blocking(move || this.read_now(work));
+        task.await.unwrap_or(Err(StoreError::Busy { path }))
+    }
+
+    /// Runs `work` on a read connection, on this thread.
+    pub(super) fn read_now<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => database::open(&self.path, self.keys.file(), self.id, Check::Ownership)?,
+        };
+        let result = work(&connection).map_err(|error| self.note(from_sqlite(&self.path, error)));
+        // A connection that met damage is dropped; so is one too many.
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_failed() && readers.len() < READERS_KEPT {
+            readers.push(connection);
+        }
+        result
     }
 
     /// Runs `work` in one write transaction on the writer thread and answers when it is on disk. An error rolls back.

@@ -70,7 +70,7 @@ impl Appliance {
     pub fn claimed_with(arguments: &[&str]) -> Self {
         let appliance = Self::start_with(arguments);
         appliance.claim();
-        appliance.cli_ok(&["workspace", "create", "demo"]);
+        appliance.workspace("demo");
         appliance
     }
 
@@ -216,6 +216,11 @@ impl Appliance {
         let setup = ["setup", "--name", "localhost", "--operator", "root-operator"];
         let done = self.cli_json(&[&setup[..], &networks[..]].concat());
         done["initial_password"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a workspace that people can use.
+    pub fn workspace(&self, name: &str) -> String {
+        self.cli_ok(&["workspace", "create", name, "--agreement-accepted-by", "Tess Ter"])
     }
 
     /// Makes an account and answers its password.
