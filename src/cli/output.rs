@@ -44,19 +44,24 @@ fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
 
 /// Columns under headings, as wide as they need to be.
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = headings.map(|heading| heading.chars().count());
+    wide_table(&headings, &rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>())
+}
+
+/// The same, of as many columns as there are headings.
+pub fn wide_table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<_> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<_> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
     };
-    let mut text = line(headings);
+    let mut text = line(&mut headings.iter().copied());
     for row in rows {
-        text.push_str(&line(std::array::from_fn(|index| row.get(index).map_or("", String::as_str))));
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text
 }

@@ -40,7 +40,11 @@ impl Trust {
     /// Reads the root certificate.
     pub fn from_pem(pem: &[u8]) -> Result<Self, ClientError> {
         let certificate = CertificateDer::from_pem_slice(pem);
-        let certificate = certificate.map_err(|error| ClientError::Root(error.to_string()))?;
+        Self::from_certificate(certificate.map_err(|error| ClientError::Root(error.to_string()))?)
+    }
+
+    /// This root certificate.
+    pub fn from_certificate(certificate: CertificateDer<'static>) -> Result<Self, ClientError> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).map_err(|error| ClientError::Root(error.to_string()))?;
         Ok(Self { roots: Arc::new(roots) })

@@ -60,6 +60,17 @@ fn events_and_screens_pass_over_webtransport_through_a_bad_network() {
 }
 
 #[test]
+fn sign_ins_storm_the_appliance_beside_the_relay() {
+    let report = measured(&["--relays", "conclave,storm"]);
+    let relays = report["relays"].as_array().unwrap();
+    assert_eq!(relays.iter().map(|relay| &relay["relay"]).collect::<Vec<_>>(), ["conclave", "storm"]);
+    let figure = |name: &str| relays[1][name].as_f64().unwrap();
+    assert!(figure("sign_ins_answered_per_second") > 0.0 && figure("generator_core_share") > 0.0, "{report}");
+    assert!(relays[0].get("sign_ins_answered_per_second").is_none(), "{report}");
+    has_no_damage(&report);
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused_by_name() {
     for (arguments, said) in [
         (&["--participants", "1"][..], "every room needs at least two"),

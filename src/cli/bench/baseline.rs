@@ -78,7 +78,7 @@ pub(super) fn start(socket: UdpSocket, load: &Load) -> Result<Started, BenchErro
         .map_err(BenchError::io("the baseline's thread"))?;
     let credentials = (0..load.participants).map(|index| credential(load, index)).collect::<Result<_, _>>()?;
     let running = Box::new(Baseline { stop, thread });
-    Ok(Started { certificate: identity.certificate.to_vec(), credentials, running })
+    Ok(Started { certificate: identity.certificate.to_vec(), credentials, api: None, running })
 }
 
 fn credential(load: &Load, index: usize) -> Result<String, BenchError> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Conclave's own relay under test: the hub and the relay of the appliance, without its files and its API.
+//! Conclave's own relay under test: the hub and the relay of the appliance, and its API beside them when sign-ins
+//! are part of it.
 //!
 //! Tickets are as the API makes them, but unsigned: the only ones who can use them are this measurement's own. How a
 //! participant uses one is in `participant`.
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::api::{self, Api};
 use super::error::BenchError;
 use super::load::Load;
 use super::subject::{Facts, Running, Started};
@@ -41,8 +43,8 @@ pub(super) struct Credential {
     pub psk: [u8; 32],
 }
 
-/// Starts the relay, and expects a meeting in each room.
-pub(super) fn start(socket: UdpSocket, load: &Load) -> Result<Started, BenchError> {
+/// Starts the relay, and expects a meeting in each room. `with_api`: beside it an appliance's API is served.
+pub(super) fn start(socket: UdpSocket, load: &Load, with_api: bool) -> Result<Started, BenchError> {
     let identity = Identity::new()?;
     let clock = Clock::system();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -54,6 +56,10 @@ pub(super) fn start(socket: UdpSocket, load: &Load) -> Result<Started, BenchErro
         let as_it_says = |ticket: &str, _: Timestamp| serde_json::from_str(ticket).ok();
         // Nobody moderates here.
         Hub::start(clock.clone(), Box::new(as_it_says)).0
+    };
+    let api = match with_api {
+        true => Some(runtime.block_on(api::serve(Arc::clone(&hub), clock.clone()))?),
+        false => None,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let meetings = std::thread::Builder::new()
@@ -70,8 +76,9 @@ pub(super) fn start(socket: UdpSocket, load: &Load) -> Result<Started, BenchErro
     // Participant i is in room i % rooms.
     let seats = (0..load.participants).zip(rooms.iter().cycle());
     let credentials = seats.map(|(index, room)| tickets.hand_out(index, *room)).collect::<Result<_, _>>()?;
-    let running = Box::new(Appliance { hub, workspace, relay, stop, meetings });
-    Ok(Started { certificate: identity.certificate.to_vec(), credentials, running })
+    let address = api.as_ref().map(|api| api.address.clone());
+    let running = Box::new(Appliance { hub, workspace, relay, stop, meetings, _api: api });
+    Ok(Started { certificate: identity.certificate.to_vec(), credentials, api: address, running })
 }
 
 fn unstarted(error: impl std::fmt::Display) -> BenchError {
@@ -128,6 +135,7 @@ struct Appliance {
     relay: Relay,
     stop: oneshot::Sender<()>,
     meetings: JoinHandle<()>,
+    _api: Option<Api>,
 }
 
 impl Running for Appliance {

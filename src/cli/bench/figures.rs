@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::generator::Outcome;
+use super::storm::Stormed;
 use super::subject::{Facts, Subject};
 use super::tally::ByChannel;
 use crate::wire::kid::Channel;
@@ -87,6 +88,15 @@ pub struct Figures {
     /// Allocations of the relay's process a delivered frame; absent unless counted (feature `bench-alloc`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations_per_frame: Option<f64>,
+    /// Sign-ins that were hashed and answered, a second; absent where none are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_ins_answered_per_second: Option<f64>,
+    /// Sign-ins that were told to come back later, a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_ins_busy_per_second: Option<f64>,
+    /// Sign-ins that failed in another way, a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_ins_failed_per_second: Option<f64>,
     /// CPU time of the generator, as a share of one core.
     pub generator_core_share: f64,
     /// The same of its busiest thread.
@@ -154,9 +164,22 @@ impl Figures {
             culled: culled as f64,
             lost: lost as f64,
             allocations_per_frame: relay.usage.allocations.map(|count| ratio(count as f64, frames)),
+            sign_ins_answered_per_second: None,
+            sign_ins_busy_per_second: None,
+            sign_ins_failed_per_second: None,
             generator_core_share: ratio(generator.cpu().as_secs_f64(), window),
             generator_busiest_thread: ratio(generator.busiest().as_secs_f64(), window),
             sent_late_p99_ms: millis(sent.lateness.percentile(0.99)),
+        }
+    }
+
+    /// With what became of the sign-ins that stormed the appliance meanwhile.
+    pub(super) fn with_storm(self, stormed: Option<Stormed>) -> Self {
+        Self {
+            sign_ins_answered_per_second: stormed.map(|stormed| stormed.answered_per_second),
+            sign_ins_busy_per_second: stormed.map(|stormed| stormed.busy_per_second),
+            sign_ins_failed_per_second: stormed.map(|stormed| stormed.failed_per_second),
+            ..self
         }
     }
 
@@ -185,6 +208,9 @@ impl Figures {
             culled: of(|figures| figures.culled)?,
             lost: of(|figures| figures.lost)?,
             allocations_per_frame: median(all.iter().filter_map(|figures| figures.allocations_per_frame)),
+            sign_ins_answered_per_second: median(all.iter().filter_map(|figures| figures.sign_ins_answered_per_second)),
+            sign_ins_busy_per_second: median(all.iter().filter_map(|figures| figures.sign_ins_busy_per_second)),
+            sign_ins_failed_per_second: median(all.iter().filter_map(|figures| figures.sign_ins_failed_per_second)),
             generator_core_share: of(|figures| figures.generator_core_share)?,
             generator_busiest_thread: of(|figures| figures.generator_busiest_thread)?,
             sent_late_p99_ms: of(|figures| figures.sent_late_p99_ms)?,

@@ -245,7 +245,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let started = subject::start(Subject::Baseline, socket, &load).unwrap();
         let (certificate, credentials) = (started.certificate, started.credentials);
-        let invitation = Invitation { address, certificate, credentials };
+        let invitation = Invitation { address, certificate, credentials, api: None };
         let (warm_up, duration) = (Duration::from_millis(200), Duration::from_secs(1));
         let tail = Duration::from_millis(500);
         let (subject, load, invitation) = (Subject::Baseline, &load, &invitation);

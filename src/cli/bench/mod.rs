@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `load` | what is sent: options, presets, expected deliveries |
 //! | `subject` | the relays that are compared, and how to get into each: `conclave` with `participant`, `baseline` |
+//! | `api`, `storm` | the API of an appliance beside the relay, and the sign-ins that storm it |
 //! | `process` | the relay's process, from both ends |
 //! | `generator` | one run; `speak` and `pace` send, `listen` receives, `tally` and `histogram` count |
 //! | [`netem`] | a bad network in between |
@@ -26,12 +27,14 @@ use self::load::{Load, LoadArgs};
 use self::netem::{Conditions, Netem};
 use self::process::{RelayProcess, Snapshot, obey};
 use self::report::{Medians, Report, RunFigures};
+use self::storm::Storm;
 use self::subject::Subject;
 use self::usage::Machine;
 use super::exit::Failure;
 use super::output::Output;
 use crate::platform::clock::Clock;
 
+mod api;
 mod baseline;
 mod conclave;
 pub mod error;
@@ -48,6 +51,7 @@ mod process;
 mod report;
 mod socket;
 mod speak;
+mod storm;
 mod subject;
 mod tally;
 mod tls;
@@ -163,7 +167,7 @@ impl Bench {
             loss_percent: self.loss,
             delay_ms: self.delay,
             window_s: self.duration.as_secs_f64(),
-            relays: [Subject::Conclave, Subject::Baseline].into_iter().filter_map(medians).collect(),
+            relays: Subject::ALL.into_iter().filter_map(medians).collect(),
             ratio: ratios(&found),
             runs,
         })
@@ -201,9 +205,18 @@ impl Bench {
             duration: self.duration,
             tail: TAIL + across,
         };
-        let (outcome, relay) = runtime.block_on(drive(&run, relay))?;
+        let storm = invitation.api.as_ref().map(Storm::begin).transpose()?;
+        let driven = runtime.block_on(async {
+            match &storm {
+                Some(storm) => storm.count(drive(&run, relay)).await,
+                None => (drive(&run, relay).await, storm::Stormed::default()),
+            }
+        });
+        let is_stormed = storm.is_some();
+        storm.into_iter().for_each(Storm::end);
+        let ((outcome, relay), stormed) = (driven.0?, driven.1);
         drop((relay, network));
-        let figures = Figures::of(&outcome);
+        let figures = Figures::of(&outcome).with_storm(is_stormed.then_some(stormed));
         let doubts = doubts(&outcome, &figures, across);
         Ok(RunFigures { round, relay: subject, figures, doubts })
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::api::Address;
 use super::error::BenchError;
 use super::load::Load;
 use super::socket;
@@ -58,6 +59,8 @@ pub(super) struct Invitation {
     pub certificate: Vec<u8>,
     /// One for each participant.
     pub credentials: Vec<String>,
+    /// Where sign-ins go, when they are part of it.
+    pub api: Option<Address>,
 }
 
 /// What a relay used and counted so far.
@@ -100,7 +103,8 @@ fn follow(line: &str, started: &mut Option<Started>) -> Result<Answer, BenchErro
             let address = socket.local_addr().map_err(BenchError::io("the relay's socket"))?;
             let started = started.insert(subject::start(subject, socket, &load)?);
             let (certificate, credentials) = (started.certificate.clone(), started.credentials.clone());
-            Ok(Answer::Ready(Invitation { address, certificate, credentials }))
+            let api = started.api.clone();
+            Ok(Answer::Ready(Invitation { address, certificate, credentials, api }))
         }
         Order::Report => {
             let started = started.as_ref().ok_or(BenchError::Process("was not started"))?;

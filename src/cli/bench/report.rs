@@ -7,7 +7,7 @@ use super::figures::{Doubt, Figures, Spread};
 use super::load::{Carrier, Load};
 use super::subject::Subject;
 use super::usage::Machine;
-use crate::cli::output::table;
+use crate::cli::output::wide_table;
 use crate::values::time::Timestamp;
 
 /// Everything that was measured.
@@ -66,7 +66,7 @@ pub struct RunFigures {
 type Row = (&'static str, fn(&Figures) -> String);
 
 /// The rows of the table of medians.
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     ("share of one core", |of| format!("{:.1} %", 100.0 * of.core_share)),
     ("CPU a delivered frame", |of| format!("{:.3} µs", of.cpu_micros_per_frame)),
     ("frames a CPU second", |of| grouped(of.frames_per_cpu_second)),
@@ -89,6 +89,10 @@ const ROWS: [Row; 13] = [
     ("lost on the way in", |of| grouped(of.lost)),
     ("allocations a delivered frame", |of| {
         of.allocations_per_frame.map_or("not counted".to_owned(), |count| format!("{count:.4}"))
+    }),
+    ("sign-ins a second: answered / told to wait / failed", |of| {
+        let all = [of.sign_ins_answered_per_second, of.sign_ins_busy_per_second, of.sign_ins_failed_per_second];
+        all.map(|one| one.map_or("–".to_owned(), |rate| format!("{rate:.1}"))).join(" / ")
     }),
     ("generator: all / busiest thread", |of| {
         format!("{:.0} % / {:.0} % of a core", 100.0 * of.generator_core_share, 100.0 * of.generator_busiest_thread)
@@ -150,6 +154,7 @@ impl Report {
         let name = match medians.relay {
             Subject::Conclave => "Conclave's relay",
             Subject::Baseline => "Forwarding on arrival",
+            Subject::Storm => "Conclave's relay and its API beside a storm of sign-ins",
         };
         format!(
             "{name} takes {:.1} % of one core: {:.2} µs of CPU a delivered frame. Half of the frames arrive within {:.1} ms, 99 % \
@@ -195,21 +200,14 @@ impl Report {
     }
 
     fn medians(&self) -> String {
-        let cell = |relay: Subject, row: &Row| {
-            let found = self.relays.iter().find(|medians| medians.relay == relay);
-            found.map_or_else(String::new, |medians| row.1(&medians.figures))
+        let mut headings = vec!["MEDIAN"];
+        headings.extend(self.relays.iter().map(|medians| medians.relay.as_str()));
+        let row = |row: &Row| {
+            let mut cells = vec![row.0.to_owned()];
+            cells.extend(self.relays.iter().map(|medians| row.1(&medians.figures)));
+            cells
         };
-        match &self.relays[..] {
-            [only] => {
-                let rows: Vec<_> = ROWS.iter().map(|row| [row.0.to_owned(), row.1(&only.figures)]).collect();
-                table(["MEDIAN", only.relay.as_str()], &rows)
-            }
-            _ => {
-                let row = |row: &Row| [row.0.to_owned(), cell(Subject::Conclave, row), cell(Subject::Baseline, row)];
-                let rows: Vec<_> = ROWS.iter().map(row).collect();
-                table(["MEDIAN", Subject::Conclave.as_str(), Subject::Baseline.as_str()], &rows)
-            }
-        }
+        wide_table(&headings, &ROWS.iter().map(row).collect::<Vec<_>>())
     }
 
     fn doubts(&self) -> String {
@@ -292,7 +290,7 @@ mod tests {
             "Conclave's relay takes 20.0 % of one core: 200.00 µs of CPU a delivered frame.",
             "99.00 % of what was to arrive did (8 superseded, 2 culled, 1 lost before the relay, in 10 s).",
             "0.125 of the CPU a delivered frame that forwarding on arrival does (0.100 to 0.200 over the rounds): 8.0 times less.",
-            "MEDIAN                                   conclave",
+            "MEDIAN                                                 conclave",
             "Doubt: round 1, conclave: senders ran more than 2 ms late",
             "on 2 × Some CPU, loopback, with\n  conclave bench\n",
         ] {

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use web_transport_quinn::{RecvStream, SendStream, Session};
 
+use super::api::Address;
 use super::error::BenchError;
 use super::load::{Carrier, Load};
 use super::{baseline, conclave, participant};
@@ -25,13 +26,18 @@ pub enum Subject {
     Conclave,
     /// A QUIC relay that forwards each datagram on arrival
     Baseline,
+    /// Conclave's own relay, while more sign-ins than it can hash storm the appliance
+    Storm,
 }
 
 impl Subject {
+    /// All of them, in the order of the documents.
+    pub const ALL: [Self; 3] = [Self::Conclave, Self::Baseline, Self::Storm];
+
     /// How frames lie in its datagrams.
     pub const fn framing(self) -> Framing {
         match self {
-            Self::Conclave => Framing::Protocol,
+            Self::Conclave | Self::Storm => Framing::Protocol,
             Self::Baseline => Framing::Bare,
         }
     }
@@ -41,6 +47,7 @@ impl Subject {
         match self {
             Self::Conclave => "conclave",
             Self::Baseline => "baseline",
+            Self::Storm => "storm",
         }
     }
 }
@@ -91,6 +98,8 @@ pub struct Started {
     pub certificate: Vec<u8>,
     /// What each participant needs to get in, by index; only [`join`] understands it.
     pub credentials: Vec<String>,
+    /// Where sign-ins go, when they are part of it.
+    pub api: Option<Address>,
     /// The relay.
     pub running: Box<dyn Running>,
 }
@@ -98,7 +107,8 @@ pub struct Started {
 /// Starts a relay on a bound socket, ready for the participants of this load.
 pub fn start(subject: Subject, socket: UdpSocket, load: &Load) -> Result<Started, BenchError> {
     match subject {
-        Subject::Conclave => conclave::start(socket, load),
+        Subject::Conclave => conclave::start(socket, load, false),
+        Subject::Storm => conclave::start(socket, load, true),
         Subject::Baseline => baseline::start(socket, load),
     }
 }
@@ -144,7 +154,7 @@ pub struct Joined {
 /// Lets a participant in, as far as it can be before others are there too. Its keys may become ready later.
 pub async fn join(subject: Subject, door: &Door, credential: &str) -> Result<Joined, String> {
     match subject {
-        Subject::Conclave => participant::join(door, credential).await,
+        Subject::Conclave | Subject::Storm => participant::join(door, credential).await,
         Subject::Baseline => baseline::join(door, credential).await,
     }
 }
