@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential::{self, Given};
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::principal::Administration;
 use crate::api::services::App;
@@ -66,11 +66,7 @@ struct Page {
 /// List accounts.
 #[utoipa::path(get, path = "/accounts", tag = "accounts", params(Page), responses(
     (status = 200, body = AccountList),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
@@ -99,15 +95,7 @@ async fn list(
 /// Create an account.
 #[utoipa::path(post, path = "/accounts", tag = "accounts", request_body = CreateAccount, responses(
     (status = 201, body = CreatedAccount),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals, Refused<409>, Refused<422>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -183,10 +171,7 @@ pub(super) fn managed(
 /// Show an account.
 #[utoipa::path(get, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
     (status = 200, body = AccountView),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
@@ -201,14 +186,7 @@ async fn show(
 /// Change display name, role, status or voice. Disabling ends every session of the account.
 #[utoipa::path(patch, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = UpdateAccount, responses(
     (status = 200, body = AccountView),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
@@ -272,15 +250,7 @@ async fn update(
 /// Set the password of an account. Ends its sessions.
 #[utoipa::path(put, path = "/accounts/{account}/password", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = ResetPassword, responses(
     (status = 200, body = PasswordSet),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals, Refused<409>, Refused<422>,
 ), security(("bearer" = [])))]
 async fn reset_password(
     State(app): State<App>,
@@ -318,10 +288,7 @@ async fn reset_password(
 /// List the sessions of an account.
 #[utoipa::path(get, path = "/accounts/{account}/sessions", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
     (status = 200, body = SessionList),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn list_sessions(
     State(app): State<App>,
@@ -337,10 +304,7 @@ async fn list_sessions(
 /// End every session of an account.
 #[utoipa::path(delete, path = "/accounts/{account}/sessions", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn end_sessions(
     State(app): State<App>,
@@ -372,10 +336,7 @@ struct SessionPath {
 /// End one session of an account.
 #[utoipa::path(delete, path = "/accounts/{account}/sessions/{session}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("session" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn end_session(
     State(app): State<App>,

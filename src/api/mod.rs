@@ -11,8 +11,6 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::error::Problem;
@@ -23,7 +21,9 @@ use crate::values::id::RequestId;
 mod accounts;
 mod audit;
 mod credential;
+pub mod document;
 pub mod error;
+mod etag;
 mod extract;
 mod me;
 mod meetings;
@@ -42,13 +42,6 @@ pub mod types;
 mod views;
 mod workspaces;
 
-#[derive(utoipa::OpenApi)]
-#[openapi(info(
-    title = "Conclave",
-    description = "The API of a Conclave appliance. Errors are problem+json (RFC 9457) with stable codes."
-))]
-struct Document;
-
 /// Every route of the API.
 fn table() -> OpenApiRouter<App> {
     let of_a_workspace = || {
@@ -61,24 +54,16 @@ fn table() -> OpenApiRouter<App> {
         .nest("/workspaces/{workspace}", of_a_workspace());
     let v1 = OpenApiRouter::new()
         .merge(system::public_routes())
+        .merge(document::routes())
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())
         .merge(tickets::routes())
         .merge(of_a_workspace())
         .nest("/system", of_the_system);
-    OpenApiRouter::with_openapi(<Document as utoipa::OpenApi>::openapi())
+    OpenApiRouter::with_openapi(document::begin())
         .merge(system::health_routes())
         .nest("/api/v1", v1)
-}
-
-/// The API document, made from the routes.
-pub fn document() -> OpenApi {
-    let mut document = table().into_openapi();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    let components = document.components.get_or_insert_default();
-    components.security_schemes.insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
-    document
 }
 
 /// The API, ready to serve.

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::principal::Administration;
 use crate::api::services::{App, Services};
@@ -49,7 +49,6 @@ struct Filter {
 /// List the rooms that the caller may enter, with who is there.
 #[utoipa::path(get, path = "/rooms", tag = "rooms", params(Filter), responses(
     (status = 200, body = RoomList),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     Refusals,
 ), security(("bearer" = [])))]
 async fn list(
@@ -71,8 +70,7 @@ async fn list(
 /// Create a room.
 #[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = CreateRoom, responses(
     (status = 201, body = RoomView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+    Refusals, BodyRefusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -121,8 +119,7 @@ async fn show(
 /// Rename a room or change what it permits. A live meeting follows at once.
 #[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), request_body = UpdateRoom, responses(
     (status = 200, body = RoomView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+    Refusals, BodyRefusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,

@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
@@ -38,10 +38,7 @@ struct Filter {
 /// List workspaces.
 #[utoipa::path(get, path = "/workspaces", tag = "workspaces", params(Filter), responses(
     (status = 200, body = WorkspaceList),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
@@ -63,13 +60,7 @@ async fn list(
 /// Create a workspace.
 #[utoipa::path(post, path = "/workspaces", tag = "workspaces", request_body = CreateWorkspace, responses(
     (status = 201, body = WorkspaceView),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, BodyRefusals, Refused<403>, Refused<409>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -115,10 +106,7 @@ async fn entry_of(app: &Services, id: WorkspaceId) -> Result<Entry, Problem> {
 /// Show a workspace.
 #[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
     (status = 200, body = WorkspaceView),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
@@ -132,13 +120,7 @@ async fn show(
 /// Change a workspace's settings.
 #[utoipa::path(patch, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), request_body = UpdateWorkspace, responses(
     (status = 200, body = WorkspaceView),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
@@ -164,11 +146,7 @@ async fn update(
 /// Accept a rolled-back file as it is, after a restore on purpose.
 #[utoipa::path(post, path = "/workspaces/{workspace}/accept-rollback", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn accept_rollback(
     State(app): State<App>,

@@ -103,6 +103,8 @@ enum Command {
     Config(ConfigCommand),
     /// Print the OpenAPI document
     Openapi,
+    /// Print every refusal of the API: code, status and what to do (docs/problems.md)
+    Problems,
 }
 
 #[derive(Debug, Args)]
@@ -189,10 +191,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client(client) => xr::run(*client, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
-        Command::Openapi => {
-            let document = crate::api::document().to_pretty_json().map_err(std::io::Error::other)?;
-            Ok(output::print(&format!("{document}\n"))?)
-        }
+        Command::Openapi => Ok(output::print(crate::api::document::text())?),
+        Command::Problems => Ok(output::print(&crate::api::error::catalogue::markdown())?),
         remote => {
             let door = Door { client: Client::new(&admin_socket(&common)?), output: common.output() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -218,7 +218,8 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Client(_)
         | Command::Bench(_)
         | Command::Config(_)
-        | Command::Openapi => Ok(()),
+        | Command::Openapi
+        | Command::Problems => Ok(()),
     }
 }
 

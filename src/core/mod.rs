@@ -7,7 +7,9 @@
 pub mod audit;
 pub mod auth;
 pub mod explain;
+pub mod idempotency;
 pub mod keys;
 pub mod limit;
+pub mod quota;
 pub mod replay;
 pub mod room;

@@ -309,9 +309,11 @@ fn commands(path: &[&str], into: &mut BTreeSet<String>) {
 
 #[test]
 fn the_generated_documents_are_what_the_binary_prints() {
-    for (document, arguments) in
-        [("docs/configuration.md", &["config", "reference"][..]), ("docs/openapi.json", &["openapi"][..])]
-    {
+    for (document, arguments) in [
+        ("docs/configuration.md", &["config", "reference"][..]),
+        ("docs/openapi.json", &["openapi"][..]),
+        ("docs/problems.md", &["problems"][..]),
+    ] {
         assert!(read(document) == conclave(arguments), "{document} is not what the binary prints: run `make generate`");
     }
 }
