@@ -170,6 +170,7 @@ where
             drain: server.drain_signal(),
             https: https.clone(),
             own_uid: sys::own_uid(),
+            quota: config.quota,
         };
         let (hub, recordings) = Hub::start(clock.clone(), ticket_check(&store));
         let settings = relay::Settings { sockets: udp, tls: trust.quic()?, secret: store.relay_secret()? };

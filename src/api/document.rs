@@ -6,8 +6,10 @@ use std::sync::LazyLock;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi, Required};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -44,7 +46,24 @@ pub fn document() -> OpenApi {
     let components = document.components.get_or_insert_default();
     components.security_schemes.insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
     error::complete(&mut document);
+    name_the_workspace(&mut document);
     document
+}
+
+/// Routes of a workspace are written down once and nested: below the operators' prefix they have one more parameter.
+fn name_the_workspace(document: &mut OpenApi) {
+    let id = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    let workspace = ParameterBuilder::new()
+        .name("workspace")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(id.build()))
+        .build();
+    for (path, item) in &mut document.paths.paths {
+        if path.starts_with(super::OF_A_WORKSPACE) {
+            item.parameters.get_or_insert_default().push(workspace.clone().into());
+        }
+    }
 }
 
 /// The document as it is served, and as `docs/openapi.json` has it.
@@ -55,8 +74,8 @@ pub fn text() -> &'static str {
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "system", params(("If-None-Match" = Option<String>, Header, description = "The ETag of what one has.")), responses(
-    (status = 200, body = Object, content_type = "application/json"),
+#[utoipa::path(get, path = "/openapi.json", tag = "system", params(IfNoneMatch), responses(
+    (status = 200, body = Object, content_type = "application/json", headers(("ETag" = String))),
     (status = 304, description = "It is what one has."),
 ))]
 async fn serve(have: IfNoneMatch) -> Response {

@@ -10,6 +10,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use crate::api::error::Problem;
 
@@ -80,6 +83,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter("If-Match", "The ETag of what one read: it is changed only when it is still that.")]
+    }
+}
+
 impl IfMatch {
     /// Refuses when it is something else now. A weak tag never matches (RFC 9110 §13.1.1).
     pub fn check(&self, now: impl FnOnce() -> ETag) -> Result<(), Problem> {
@@ -103,6 +112,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
     }
 }
 
+impl IntoParams for IfNoneMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter("If-None-Match", "The ETag of what one has: it is sent only when it is not that.")]
+    }
+}
+
 impl IfNoneMatch {
     /// Whether the caller has this already. A weak tag is as good here (RFC 9110 §13.1.2).
     fn has(&self, tag: &ETag) -> bool {
@@ -117,6 +132,12 @@ impl IfNoneMatch {
     pub fn or(&self, tag: &ETag, answer: impl FnOnce() -> Response) -> Response {
         if self.has(tag) { (StatusCode::NOT_MODIFIED, tag.headers()).into_response() } else { answer() }
     }
+}
+
+fn parameter(name: &str, description: &str) -> Parameter {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+    parameter.description(Some(description)).schema(Some(text.build())).build()
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::error::Problem;
@@ -19,16 +19,20 @@ use crate::platform::entropy;
 use crate::values::id::RequestId;
 
 mod accounts;
+mod asker;
 mod audit;
 mod credential;
 pub mod document;
 pub mod error;
 mod etag;
 mod extract;
+mod idempotency;
 mod me;
 mod meetings;
+mod page;
 mod permissions;
 mod principal;
+mod quota;
 mod rooms;
 pub mod services;
 mod session;
@@ -41,6 +45,9 @@ mod tickets;
 pub mod types;
 mod views;
 mod workspaces;
+
+/// What the paths of a workspace's routes begin with for operators.
+const OF_A_WORKSPACE: &str = "/api/v1/system/workspaces/{workspace}/";
 
 /// Every route of the API.
 fn table() -> OpenApiRouter<App> {
@@ -61,9 +68,7 @@ fn table() -> OpenApiRouter<App> {
         .merge(tickets::routes())
         .merge(of_a_workspace())
         .nest("/system", of_the_system);
-    OpenApiRouter::with_openapi(document::begin())
-        .merge(system::health_routes())
-        .nest("/api/v1", v1)
+    OpenApiRouter::with_openapi(document::begin()).merge(system::health_routes()).nest("/api/v1", v1)
 }
 
 /// The API, ready to serve.
@@ -71,7 +76,8 @@ pub fn routes(services: &Arc<Services>) -> Router {
     let (router, _) = table().split_for_parts();
     #[cfg(feature = "test-hooks")]
     let router = router.merge(test_hooks::routes());
-    router.with_state(Arc::clone(services))
+    let counted = router.layer(middleware::from_fn_with_state(Arc::clone(services), quota::count));
+    counted.layer(Extension(Arc::clone(services))).with_state(Arc::clone(services))
 }
 
 /// What every answer of the appliance gets: a request id, and rendered problems.
@@ -114,9 +120,10 @@ async fn finish_response(request: Request, next: Next) -> Response {
         if problem == Problem::Internal {
             tracing::error!(request.id = %id, "a request failed; the lines before say why");
         }
-        let goodbye = response.headers_mut().remove(header::CONNECTION);
+        // What layers said besides, such as how many requests are left, holds for the refusal too.
+        let besides = std::mem::take(response.headers_mut());
         response = problem.render(id);
-        response.headers_mut().extend(goodbye.map(|value| (header::CONNECTION, value)));
+        response.headers_mut().extend(besides);
     }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert("x-request-id", value);

@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use crate::api::asker::Asker;
+use crate::api::idempotency;
 use crate::core::auth::challenge::Challenges;
+use crate::core::idempotency::Answers;
 use crate::core::keys::sealing::SealingKey;
 use crate::core::limit::Softlock;
+use crate::core::quota::{Quota, Quotas};
 use crate::hub::Hub;
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
@@ -46,6 +50,10 @@ pub struct Services {
     challenges: Mutex<Challenges>,
     /// Wrong tries.
     softlock: Mutex<Softlock>,
+    /// Requests of each caller.
+    quotas: Mutex<Quotas<Asker>>,
+    /// Answers that are given again.
+    answers: Mutex<Answers<idempotency::Key, idempotency::Kept>>,
     /// What the door counted.
     pub counters: Arc<Counters>,
     /// Whether the appliance is stopping.
@@ -68,6 +76,8 @@ pub struct Server {
     pub https: Vec<SocketAddr>,
     /// The user that may use the admin socket besides root.
     pub own_uid: u32,
+    /// How many requests one caller may send.
+    pub quota: Quota,
 }
 
 impl Services {
@@ -82,6 +92,8 @@ impl Services {
             hub,
             challenges: Mutex::new(Challenges::new(&mut entropy::system())),
             softlock: Mutex::default(),
+            quotas: Mutex::new(Quotas::new(server.quota)),
+            answers: Mutex::new(Answers::new(idempotency::KEPT)),
             counters: server.counters,
             drain: server.drain,
             started_at,
@@ -104,6 +116,16 @@ impl Services {
     /// Wrong tries.
     pub fn softlock(&self) -> MutexGuard<'_, Softlock> {
         self.softlock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests of each caller.
+    pub fn quotas(&self) -> MutexGuard<'_, Quotas<Asker>> {
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers that are given again.
+    pub fn answers(&self) -> MutexGuard<'_, Answers<idempotency::Key, idempotency::Kept>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

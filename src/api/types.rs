@@ -329,7 +329,8 @@ pub struct SessionView {
 /// Sessions, newest first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SessionList {
-    /// All of them.
+    /// All of them: an account has 100 at most.
+    #[schema(max_items = 100)]
     pub sessions: Vec<SessionView>,
 }
 
@@ -388,6 +389,7 @@ pub struct ThrottleView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ThrottleList {
     /// 1,000 of them at most.
+    #[schema(max_items = 1_000)]
     pub throttles: Vec<ThrottleView>,
 }
 
@@ -438,8 +440,12 @@ pub struct WorkspaceView {
 /// Workspaces by name.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceList {
-    /// All of them.
+    /// This page.
     pub workspaces: Vec<WorkspaceView>,
+    /// Give this as `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next: Option<WorkspaceName>,
 }
 
 /// An audit record.

@@ -4,12 +4,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path, Query};
+use crate::api::idempotency;
+use crate::api::page::{Limit, Page};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
 use crate::api::system;
@@ -23,38 +24,34 @@ use crate::values::name::WorkspaceName;
 
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, update)).routes(routes!(accept_rollback))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Filter {
-    /// Exactly this name.
-    #[param(value_type = Option<String>)]
-    name: Option<WorkspaceName>,
+    OpenApiRouter::new()
+        .routes(idempotency::on(routes!(list, create)))
+        .routes(routes!(show, update))
+        .routes(routes!(accept_rollback))
 }
 
 /// List workspaces.
-#[utoipa::path(get, path = "/workspaces", tag = "workspaces", params(Filter), responses(
+#[utoipa::path(get, path = "/workspaces", tag = "workspaces", params(Page<WorkspaceName>), responses(
     (status = 200, body = WorkspaceList),
     Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
     _operator: Operator,
-    Query(filter): Query<Filter>,
+    Query(page): Query<Page<WorkspaceName>>,
 ) -> Result<axum::Json<WorkspaceList>, Problem> {
-    let read = move |database: &rusqlite::Connection| match filter.name {
+    let limit = Limit::asked(page.limit);
+    let read = move |database: &rusqlite::Connection| match page.name {
         Some(name) => Ok(registry::find(database, &name)?.into_iter().collect()),
-        None => registry::all(database),
+        None => registry::page(database, page.after.as_ref(), limit.look_for()),
     };
-    let entries: Vec<Entry> = app.store.system().read(read).await?;
+    let mut entries: Vec<Entry> = app.store.system().read(read).await?;
+    let next = limit.cut(&mut entries, |entry| entry.name.clone());
     let mut workspaces = Vec::with_capacity(entries.len());
     for entry in entries {
         workspaces.push(view(&app, entry).await);
     }
-    Ok(axum::Json(WorkspaceList { workspaces }))
+    Ok(axum::Json(WorkspaceList { workspaces, next }))
 }
 
 /// Create a workspace.

@@ -12,7 +12,7 @@ use crate::api::types::{AccountList, AccountView, CreatedAccount, Explanation, P
 use crate::cli::client::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
-use crate::cli::{Door, InWorkspace, room, workspace};
+use crate::cli::{Door, InWorkspace, pages, room, workspace};
 use crate::core::auth::permission::{Role, Source};
 use crate::values::name::UserName;
 
@@ -257,14 +257,7 @@ pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, 
 
 async fn list(door: &Door, at: &InWorkspace) -> Result<(), Failure> {
     let path = workspace::path_to(door, at, "accounts").await?;
-    let mut all = AccountList { accounts: Vec::new(), next: None };
-    let mut query = String::new();
-    loop {
-        let mut page: AccountList = door.client.get(&format!("{path}{query}")).await?;
-        all.accounts.append(&mut page.accounts);
-        let Some(next) = page.next else { break };
-        query = format!("?after={}", percent_encoded(next.as_str()));
-    }
+    let all: AccountList = pages::all(&door.client, &path).await?;
     let text = |list: &AccountList| {
         if list.accounts.is_empty() {
             return format!(

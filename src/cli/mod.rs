@@ -23,6 +23,7 @@ mod demo;
 mod exit;
 mod meeting;
 mod output;
+mod pages;
 mod room;
 mod session;
 mod setup;

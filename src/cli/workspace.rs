@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::api::types::{WorkspaceList, WorkspaceView};
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
-use crate::cli::{Door, InWorkspace};
+use crate::cli::{Door, InWorkspace, pages};
 use crate::values::id::WorkspaceId;
 use crate::values::name::WorkspaceName;
 
@@ -68,7 +68,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&made, text)?)
         }
         Command::List => {
-            let list: WorkspaceList = client.get(WORKSPACES).await?;
+            let list: WorkspaceList = pages::all(client, WORKSPACES).await?;
             Ok(door.output.print(&list, list_text)?)
         }
         Command::Show { name } => {

@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
 
 mod accounts;
+mod api;
 mod audit;
 mod bad_input;
 mod bench;

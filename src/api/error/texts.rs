@@ -242,9 +242,13 @@ impl ProblemKind {
                 "This appliance has no operator yet.",
                 "Claim it on its host with `conclave setup`.",
             ),
-            Self::Conflict => {
-                text(S::CONFLICT, "conflict", "Does not fit", "The state of the thing does not fit the request; the answer says why.", "Look at the present state and decide again.")
-            }
+            Self::Conflict => text(
+                S::CONFLICT,
+                "conflict",
+                "Does not fit",
+                "The state of the thing does not fit the request; the answer says why.",
+                "Look at the present state and decide again.",
+            ),
             Self::CurrentPasswordWrong => text(
                 S::UNPROCESSABLE_ENTITY,
                 "current-password-wrong",

@@ -142,8 +142,12 @@ pub struct PresentView {
 /// Rooms by name.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RoomList {
-    /// All that the caller may enter.
+    /// This page of those that the caller may enter.
     pub rooms: Vec<RoomView>,
+    /// Give this as `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next: Option<RoomName>,
 }
 
 /// A room, by id and name.

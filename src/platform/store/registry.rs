@@ -40,6 +40,14 @@ pub fn all(database: &Connection) -> rusqlite::Result<Vec<Entry>> {
     rows.collect()
 }
 
+/// Up to `limit` workspaces behind `after` in the order of names.
+pub fn page(database: &Connection, after: Option<&WorkspaceName>, limit: u32) -> rusqlite::Result<Vec<Entry>> {
+    let sql = format!("SELECT {COLUMNS} FROM workspaces WHERE name > ?1 ORDER BY name LIMIT ?2");
+    let mut statement = database.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![after.map_or("", WorkspaceName::as_str), limit], entry)?;
+    rows.collect()
+}
+
 /// The workspace with this name.
 pub fn find(database: &Connection, name: &WorkspaceName) -> rusqlite::Result<Option<Entry>> {
     let sql = format!("SELECT {COLUMNS} FROM workspaces WHERE name = ?1");
