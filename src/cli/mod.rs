@@ -24,11 +24,13 @@ mod exit;
 mod meeting;
 mod output;
 mod pages;
+pub mod parity;
 mod room;
 mod session;
 mod setup;
 mod status;
 mod throttle;
+mod trust;
 mod workspace;
 mod xr;
 
@@ -78,6 +80,9 @@ enum Command {
     Setup(setup::Setup),
     /// Show how the appliance is
     Status,
+    /// See certificates, and get the root to trust
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// Create and look after workspaces
     #[command(subcommand)]
     Workspace(workspace::Command),
@@ -106,6 +111,8 @@ enum Command {
     Openapi,
     /// Print every refusal of the API: code, status and what to do (docs/problems.md)
     Problems,
+    /// Print which command does what which route of the API does (docs/parity.md)
+    Parity,
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +200,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
         Command::Openapi => Ok(output::print(crate::api::document::text())?),
+        Command::Parity => Ok(output::print(&parity::markdown())?),
         Command::Problems => Ok(output::print(&crate::api::error::catalogue::markdown())?),
         remote => {
             let door = Door { client: Client::new(&admin_socket(&common)?), output: common.output() };
@@ -206,6 +214,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
     match command {
         Command::Setup(setup) => setup::run(door, setup).await,
         Command::Status => status::run(door).await,
+        Command::Trust(command) => trust::run(door, command).await,
         Command::Workspace(command) => workspace::run(door, command).await,
         Command::Account(command) => account::run(door, command).await,
         Command::Session(command) => session::run(door, command).await,
@@ -220,7 +229,8 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Bench(_)
         | Command::Config(_)
         | Command::Openapi
-        | Command::Problems => Ok(()),
+        | Command::Problems
+        | Command::Parity => Ok(()),
     }
 }
 

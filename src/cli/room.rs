@@ -118,7 +118,8 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&list, |list| list_text(list, &at))?)
         }
         Command::Show { at, name } => {
-            let (_, room) = find(door, &at, &name).await?;
+            let (path, _) = find(door, &at, &name).await?;
+            let room: RoomView = door.client.get(&path).await?;
             Ok(door.output.print(&room, show_text)?)
         }
         Command::Set { at, name, rename, policy } => {

@@ -72,7 +72,8 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&list, list_text)?)
         }
         Command::Show { name } => {
-            let found = find(door, &name).await?;
+            let path = format!("{WORKSPACES}/{}", find(door, &name).await?.id);
+            let found: WorkspaceView = door.client.get(&path).await?;
             Ok(door.output.print(&found, show_text)?)
         }
         Command::Set { name, plain_sign_in } => {
