@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi as _;
-use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{OpenApi, Required};
+use utoipa::openapi::{OpenApi, RefOr, Required};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -45,13 +45,21 @@ pub fn document() -> OpenApi {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     let components = document.components.get_or_insert_default();
     components.security_schemes.insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
-    error::complete(&mut document);
-    name_the_workspace(&mut document);
+    error::add_problem(components);
+    for (path, item) in &mut document.paths.paths {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            error::add_common(operation);
+            if path.starts_with(super::OF_A_WORKSPACE) {
+                name_the_workspace(operation);
+            }
+        }
+    }
     document
 }
 
 /// Routes of a workspace are written down once and nested: below the operators' prefix they have one more parameter.
-fn name_the_workspace(document: &mut OpenApi) {
+fn name_the_workspace(operation: &mut Operation) {
     let id = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
     let workspace = ParameterBuilder::new()
         .name("workspace")
@@ -59,10 +67,11 @@ fn name_the_workspace(document: &mut OpenApi) {
         .required(Required::True)
         .schema(Some(id.build()))
         .build();
-    for (path, item) in &mut document.paths.paths {
-        if path.starts_with(super::OF_A_WORKSPACE) {
-            item.parameters.get_or_insert_default().push(workspace.clone().into());
-        }
+    let parameters = operation.parameters.get_or_insert_default();
+    let is_it =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.name == "workspace");
+    if !parameters.iter().any(is_it) {
+        parameters.push(workspace.into());
     }
 }
 

@@ -2,9 +2,10 @@
 //! Pages of a list that is in the order of names: `after` is the name that the page before ended with.
 
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema};
 
 /// Things on a page, at most and when not asked.
 const PAGE: u32 = 200;
@@ -21,18 +22,17 @@ pub struct Page<Name> {
     pub limit: Option<u32>,
 }
 
-impl<Name> IntoParams for Page<Name> {
+impl<Name: PartialSchema> IntoParams for Page<Name> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let text = || ObjectBuilder::new().schema_type(Type::String);
         let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(PAGE));
-        let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
+        let parameter = |name: &str, description: &str, schema: RefOr<Schema>| {
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
-            parameter.description(Some(description)).schema(Some(schema.build())).build()
+            parameter.description(Some(description)).schema(Some(schema)).build()
         };
         vec![
-            parameter("after", "The `next` of the page before.", text()),
-            parameter("name", "Exactly this name.", text()),
-            parameter("limit", "At most so many, up to 200.", number),
+            parameter("after", "The `next` of the page before.", Name::schema()),
+            parameter("name", "Exactly this name.", Name::schema()),
+            parameter("limit", "At most so many, up to 200.", number.build().into()),
         ]
     }
 }

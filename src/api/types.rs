@@ -20,6 +20,8 @@ pub mod meetings;
 
 pub mod rooms;
 
+mod schemas;
+
 /// Bytes, as base64url without padding (RFC 4648 §5).
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String)]
@@ -92,10 +94,8 @@ pub struct Sealed {
 #[serde(deny_unknown_fields)]
 pub struct Credential {
     /// Workspace name.
-    #[schema(value_type = String)]
     pub workspace: WorkspaceName,
     /// User name.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// Password.
     #[schema(value_type = String, format = Password)]
@@ -123,7 +123,6 @@ pub struct SignIn {
     pub plain: Option<Credential>,
     /// What the person calls the device.
     #[schema(max_length = 80)]
-    #[schema(value_type = Option<String>)]
     pub device_name: Option<DisplayName>,
     /// How the refresh token travels.
     #[serde(default)]
@@ -165,7 +164,6 @@ pub struct WorkspaceRef {
     #[schema(value_type = String, format = Uuid)]
     pub id: WorkspaceId,
     /// The name people type.
-    #[schema(value_type = String)]
     pub name: WorkspaceName,
 }
 
@@ -176,16 +174,12 @@ pub struct AccountView {
     #[schema(value_type = String, format = Uuid)]
     pub id: AccountId,
     /// What the person signs in with.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// What others see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// `guest`, `user`, `power_user` or `admin`.
-    #[schema(value_type = String)]
     pub role: Role,
     /// Whether it may be used.
-    #[schema(value_type = String)]
     pub status: AccountStatus,
     /// Whether its voice is switched off in every meeting.
     pub voice_off: bool,
@@ -205,13 +199,10 @@ pub struct AccountView {
 #[serde(deny_unknown_fields)]
 pub struct CreateAccount {
     /// What the person will sign in with.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// What others will see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// The role; `user` when absent.
-    #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
     /// The password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one and tells it once.
     pub sealed: Option<Sealed>,
@@ -235,13 +226,10 @@ pub struct CreatedAccount {
 #[serde(deny_unknown_fields)]
 pub struct UpdateAccount {
     /// A new display name.
-    #[schema(value_type = Option<String>)]
     pub display_name: Option<DisplayName>,
     /// A new role.
-    #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
     /// `disabled` ends every session at once.
-    #[schema(value_type = Option<String>)]
     pub status: Option<AccountStatus>,
     /// Whether its voice is switched off in every meeting, also those it is in.
     pub voice_off: Option<bool>,
@@ -301,7 +289,6 @@ pub struct AccountList {
     pub accounts: Vec<AccountView>,
     /// Give this as `after` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub next: Option<UserName>,
 }
 
@@ -343,11 +330,9 @@ pub struct PermissionView {
     pub effective: bool,
     /// `role` or `hand`; without it the account does not have it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub source: Option<Source>,
     /// The lowest role that carries it; without it no role does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub lowest_role: Option<Role>,
     /// What stands in its way: `account-disabled`, `account-voice-off`, `room-entry`, `room-voice-off`,
     /// `room-screen-share-off`, `workspace-read-only`, `account-manage-missing`.
@@ -361,7 +346,6 @@ pub struct Explanation {
     #[schema(value_type = String, format = Uuid)]
     pub account: AccountId,
     /// Its role, or the one that was asked about.
-    #[schema(value_type = String)]
     pub role: Role,
     /// Whether it is what would be.
     pub simulated: bool,
@@ -373,7 +357,6 @@ pub struct Explanation {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ThrottleView {
     /// The name; there need be no such account.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// How many in a row.
     pub wrong_tries: u32,
@@ -398,7 +381,6 @@ pub struct ThrottleList {
 #[serde(deny_unknown_fields)]
 pub struct CreateWorkspace {
     /// The name people will type.
-    #[schema(value_type = String)]
     pub name: WorkspaceName,
 }
 
@@ -417,7 +399,6 @@ pub struct WorkspaceView {
     #[schema(value_type = String, format = Uuid)]
     pub id: WorkspaceId,
     /// The name people type.
-    #[schema(value_type = String)]
     pub name: WorkspaceName,
     /// `open`, or a named state: `sealed`, `swapped`, `damaged`, `newer-schema`, `rolled-back`, `unreadable`.
     pub state: String,
@@ -444,7 +425,6 @@ pub struct WorkspaceList {
     pub workspaces: Vec<WorkspaceView>,
     /// Give this as `after` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub next: Option<WorkspaceName>,
 }
 
@@ -519,10 +499,8 @@ pub struct Setup {
 #[serde(deny_unknown_fields)]
 pub struct FirstOperator {
     /// User name.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// Display name.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
 }
 

@@ -34,6 +34,7 @@ mod permissions;
 mod pki;
 mod roles;
 mod rooms;
+mod schema;
 mod sign_in;
 mod storm;
 mod timing;

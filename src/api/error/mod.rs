@@ -21,7 +21,7 @@ mod causes;
 mod refusals;
 mod texts;
 
-pub use refusals::{BodyRefusals, Refusals, Refused, complete};
+pub use refusals::{BodyRefusals, Refusals, Refused, add_common, add_problem};
 use texts::Text;
 
 /// Why a request was refused.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
 use utoipa::ToSchema;
-use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{Components, Content, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::api::error::ProblemBody;
 
@@ -46,18 +47,16 @@ fn of(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
     statuses.iter().map(|status| (status.to_string(), RefOr::Ref(Ref::from_response_name(PROBLEM)))).collect()
 }
 
-/// Adds to every operation what any request may be answered, and describes a refusal, once.
-pub fn complete(document: &mut OpenApi) {
+/// Adds what any request may be answered.
+pub fn add_common(operation: &mut Operation) {
+    operation.responses.responses.extend(of(&EVERYWHERE));
+}
+
+/// Describes a refusal, once.
+pub fn add_problem(components: &mut Components) {
     let body = Content::new(Some(Ref::from_schema_name(ProblemBody::name())));
     let problem = ResponseBuilder::new()
         .description("Refused; `code` says why, `way_out` what to do next (docs/problems.md).")
         .content("application/problem+json", body);
-    let components: &mut Components = document.components.get_or_insert_default();
     components.responses.insert(PROBLEM.to_owned(), problem.build().into());
-    for path in document.paths.paths.values_mut() {
-        let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete];
-        for operation in operations.into_iter().flatten() {
-            operation.responses.responses.extend(of(&EVERYWHERE));
-        }
-    }
 }
