@@ -71,6 +71,8 @@ check-web: $(WEB)/node_modules/.package-lock.json
 check-generated:
 	cargo run --quiet $(FEATURES) --bin conclave -- config reference | diff -u docs/configuration.md -
 	cargo run --quiet $(FEATURES) --bin conclave -- openapi | diff -u docs/openapi.json -
+	cargo run --quiet $(FEATURES) --bin conclave -- problems | diff -u docs/problems.md -
+	cargo run --quiet $(FEATURES) --bin conclave -- parity | diff -u docs/parity.md -
 
 check-deny:
 	$(DENY) --all-features check --hide-inclusion-graph licenses bans sources
@@ -79,6 +81,8 @@ check-deny:
 generate: web
 	cargo run --quiet $(FEATURES) --bin conclave -- config reference > docs/configuration.md
 	cargo run --quiet $(FEATURES) --bin conclave -- openapi > docs/openapi.json
+	cargo run --quiet $(FEATURES) --bin conclave -- problems > docs/problems.md
+	cargo run --quiet $(FEATURES) --bin conclave -- parity > docs/parity.md
 
 web: $(WEB)/node_modules/.package-lock.json
 	cd $(WEB) && npm run --silent build

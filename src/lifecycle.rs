@@ -171,6 +171,7 @@ where
             drain: server.drain_signal(),
             https: https.clone(),
             own_uid: sys::own_uid(),
+            quota: config.quota,
         };
         let (hub, recordings) = Hub::start(clock.clone(), ticket_check(&store));
         appliance::take_up_voice(&store, &hub).await?;

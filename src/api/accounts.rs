@@ -7,14 +7,18 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential::{self, Given};
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
+use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
 use crate::api::extract::{Json, Path, Query};
+use crate::api::idempotency;
+use crate::api::page::Limit;
 use crate::api::principal::Administration;
 use crate::api::services::App;
 use crate::api::types::{
@@ -32,16 +36,13 @@ use crate::platform::store::workspace::Write;
 use crate::values::id::{AccountId, SessionId, WorkspaceId};
 use crate::values::name::UserName;
 
-/// Accounts on a page, at most and when not asked.
-const PAGE: u32 = 200;
-
 /// What a caller lacks who may not change an account.
 const HIGHER_ROLE: &str = "a role that manages this account";
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
+        .routes(idempotency::on(routes!(list, create)))
         .routes(routes!(show, update))
         .routes(routes!(reset_password))
         .routes(routes!(list_sessions, end_sessions))
@@ -67,11 +68,7 @@ struct Page {
 /// List accounts.
 #[utoipa::path(get, path = "/accounts", tag = "accounts", params(Page), responses(
     (status = 200, body = AccountList),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
@@ -79,19 +76,16 @@ async fn list(
     Query(page): Query<Page>,
 ) -> Result<axum::Json<AccountList>, Problem> {
     let role = admin.administers(Permission::AccountManage)?.role();
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    let limit = Limit::asked(page.limit);
     let highest = if role == Role::Admin { Role::Admin } else { Role::PowerUser };
     let read = move |database: &rusqlite::Connection| match page.user_name {
         Some(name) => {
             Ok(accounts::find_by_name(database, &name)?.filter(|found| role.sees(found.role())).into_iter().collect())
         }
-        None => accounts::page(database, page.after.as_ref(), highest, limit + 1),
+        None => accounts::page(database, page.after.as_ref(), highest, limit.look_for()),
     };
     let mut found: Vec<Account> = admin.workspace.read(read).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|account| account.user_name.clone());
+    let next = limit.cut(&mut found, |account| account.user_name.clone());
     let workspace = views::workspace_ref(&app, admin.workspace.id())?;
     let accounts = found.iter().map(|account| views::account(account, &workspace)).collect();
     Ok(axum::Json(AccountList { accounts, next }))
@@ -100,15 +94,7 @@ async fn list(
 /// Create an account.
 #[utoipa::path(post, path = "/accounts", tag = "accounts", request_body = CreateAccount, responses(
     (status = 201, body = CreatedAccount),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals, Refused<409>, Refused<422>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -217,44 +203,41 @@ pub(super) fn managed(
 }
 
 /// Show an account.
-#[utoipa::path(get, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
-    (status = 200, body = AccountView),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid), IfNoneMatch), responses(
+    (status = 200, body = AccountView, headers(("ETag" = String))),
+    (status = 304, description = "It is what one has."),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
-) -> Result<axum::Json<AccountView>, Problem> {
+    have: IfNoneMatch,
+) -> Result<Response, Problem> {
     let account = visible(&admin, account).await?;
     let workspace = views::workspace_ref(&app, admin.workspace.id())?;
-    Ok(axum::Json(views::account(&account, &workspace)))
+    let shown = views::account(&account, &workspace);
+    let tag = ETag::of(&shown);
+    Ok(have.or(&tag, || tag.with(&shown)))
 }
 
 /// Change display name, role, status or voice. Disabling ends every session of the account.
-#[utoipa::path(patch, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = UpdateAccount, responses(
-    (status = 200, body = AccountView),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(patch, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid), IfMatch), request_body = UpdateAccount, responses(
+    (status = 200, body = AccountView, headers(("ETag" = String))),
+    Refusals, BodyRefusals, Refused<409>, Refused<412>,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
     admin: Administration,
     Path(AccountPath { account }): Path<AccountPath>,
+    expected: IfMatch,
     Json(request): Json<UpdateAccount>,
-) -> Result<axum::Json<AccountView>, Problem> {
+) -> Result<Response, Problem> {
     let by = admin.administers(Permission::AccountManage)?;
     let roles = wanted(request.role, request.roles.as_deref())?;
     let now = app.clock.now();
+    let shown_in = views::workspace_ref(&app, admin.workspace.id())?;
+    let told_in = shown_in.clone();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
     let seats = Seats::of(&app, workspace);
     let mut event = admin.caller.event("account.update", format!("account:{account}"), Outcome::Allowed);
@@ -263,6 +246,9 @@ async fn update(
             Ok(before) => before,
             Err(problem) => return Ok(Err(problem)),
         };
+        if let Err(problem) = expected.check(|| ETag::of(&views::account(&before, &shown_in))) {
+            return Ok(Err(problem));
+        }
         let roles = roles.unwrap_or(before.roles);
         let after = Account {
             display_name: request.display_name.unwrap_or_else(|| before.display_name.clone()),
@@ -309,22 +295,14 @@ async fn update(
         Ok(Ok(after))
     };
     let after = admin.workspace.write(write).await??;
-    let workspace = views::workspace_ref(&app, admin.workspace.id())?;
-    Ok(axum::Json(views::account(&after, &workspace)))
+    let shown = views::account(&after, &told_in);
+    Ok(ETag::of(&shown).with(&shown))
 }
 
 /// Set the password of an account. Ends its sessions.
 #[utoipa::path(put, path = "/accounts/{account}/password", tag = "accounts", params(("account" = String, Path, format = Uuid)), request_body = ResetPassword, responses(
     (status = 200, body = PasswordSet),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, BodyRefusals, Refused<409>, Refused<422>,
 ), security(("bearer" = [])))]
 async fn reset_password(
     State(app): State<App>,
@@ -362,10 +340,7 @@ async fn reset_password(
 /// List the sessions of an account.
 #[utoipa::path(get, path = "/accounts/{account}/sessions", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
     (status = 200, body = SessionList),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn list_sessions(
     State(app): State<App>,
@@ -381,10 +356,7 @@ async fn list_sessions(
 /// End every session of an account.
 #[utoipa::path(delete, path = "/accounts/{account}/sessions", tag = "accounts", params(("account" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn end_sessions(
     State(app): State<App>,
@@ -416,10 +388,7 @@ struct SessionPath {
 /// End one session of an account.
 #[utoipa::path(delete, path = "/accounts/{account}/sessions/{session}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("session" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn end_session(
     State(app): State<App>,

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::Json;
 use crate::api::principal::{BeforeAgreement, Caller, Operator};
 use crate::api::services::{App, Services};
@@ -94,7 +94,7 @@ async fn show(
 /// Accept the data processing agreement for the workspace.
 #[utoipa::path(post, path = "/agreement/acceptances", tag = "policy", request_body = AcceptAgreement, responses(
     (status = 201, body = AgreementView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<409>,
     Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn accept_now(

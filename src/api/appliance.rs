@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refused};
+use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
 use crate::api::extract::Json;
 use crate::api::principal::Operator;
 use crate::api::services::{App, Services};
@@ -94,7 +96,6 @@ fn view(profile: Profile, voice: bool) -> Result<ApplianceView, Problem> {
 /// Who runs this, and to whom people may complain.
 #[utoipa::path(get, path = "/operator", tag = "system", responses(
     (status = 200, body = OperatorView),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn who_runs_this(State(app): State<App>) -> Result<axum::Json<OperatorView>, Problem> {
     let ApplianceView { operator, supervisory_authority, residency, .. } = view(profile(&app).await?, true)?;
@@ -108,24 +109,28 @@ async fn authorities() -> axum::Json<AuthorityList> {
 }
 
 /// Show what is the same for the whole appliance.
-#[utoipa::path(get, path = "/appliance", tag = "system", responses(
+#[utoipa::path(get, path = "/appliance", tag = "system", params(IfNoneMatch), responses(
     (status = 200, body = ApplianceView),
-    Refusals,
+    (status = 304, description = "What the caller has is what there is."),
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
-async fn show(State(app): State<App>, _operator: Operator) -> Result<axum::Json<ApplianceView>, Problem> {
-    Ok(axum::Json(view(profile(&app).await?, app.hub.has_voice())?))
+async fn show(State(app): State<App>, _operator: Operator, have: IfNoneMatch) -> Result<Response, Problem> {
+    let shown = view(profile(&app).await?, app.hub.has_voice())?;
+    let tag = ETag::of(&shown);
+    Ok(have.or(&tag, || tag.with(&shown)))
 }
 
 /// Change what is the same for the whole appliance.
-#[utoipa::path(patch, path = "/appliance", tag = "system", request_body = UpdateAppliance, responses(
+#[utoipa::path(patch, path = "/appliance", tag = "system", params(IfMatch), request_body = UpdateAppliance, responses(
     (status = 200, body = ApplianceView),
-    Refusals, BodyRefusals,
+    Refused<401>, Refused<403>, Refused<412>, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
     operator: Operator,
+    expected: IfMatch,
     Json(request): Json<UpdateAppliance>,
-) -> Result<axum::Json<ApplianceView>, Problem> {
+) -> Result<Response, Problem> {
     if let Some(country) = request.supervisory_authority.as_deref()
         && authority::of(country).is_none()
     {
@@ -136,6 +141,13 @@ async fn update(
     let mut event = operator.caller.event("appliance.update", "appliance", Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let before = settings::get(write.sql(), PROFILE)?.map_or_else(Profile::default, |stored| read(&stored));
+        let shown = match view(before.clone(), hub.has_voice()) {
+            Ok(shown) => shown,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if let Err(problem) = expected.check(|| ETag::of(&shown)) {
+            return Ok(Err(problem));
+        }
         let after = Profile {
             operator: request.operator.unwrap_or(before.operator),
             country: request.supervisory_authority.unwrap_or(before.country),
@@ -154,5 +166,6 @@ async fn update(
         Ok(Ok(after))
     };
     let after = app.store.system().write(write).await??;
-    Ok(axum::Json(view(after, app.hub.has_voice())?))
+    let shown = view(after, app.hub.has_voice())?;
+    Ok(ETag::of(&shown).with(&shown))
 }

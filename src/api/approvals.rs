@@ -9,8 +9,9 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path};
+use crate::api::idempotency;
 use crate::api::principal::{Administration, Caller};
 use crate::api::services::App;
 use crate::api::types::workspaces::{
@@ -28,7 +29,7 @@ use crate::values::time::Timestamp;
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, request)).routes(routes!(show)).routes(routes!(decide))
+    OpenApiRouter::new().routes(idempotency::on(routes!(list, request))).routes(routes!(show)).routes(routes!(decide))
 }
 
 impl From<NotSo> for Problem {
@@ -105,7 +106,7 @@ async fn list(State(app): State<App>, admin: Administration) -> Result<axum::Jso
 /// Ask for something that takes two persons. It waits for seven days for another one to decide.
 #[utoipa::path(post, path = "/approvals", tag = "approvals", request_body = RequestApproval, responses(
     (status = 201, body = ApprovalView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<409>,
     Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn request(
@@ -163,7 +164,7 @@ async fn show(
 /// Approve what somebody else asked for, or reject it. What is approved may be done within a day, once.
 #[utoipa::path(put, path = "/approvals/{approval}/decision", tag = "approvals", params(("approval" = String, Path, format = Uuid)), request_body = DecideApproval, responses(
     (status = 200, body = ApprovalView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<409>,
     Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn decide(

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::download::{Piece, download};
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{Problem, Refusals, Refused};
 use crate::api::extract::Query;
 use crate::api::principal::Administration;
 use crate::api::services::App;
@@ -66,11 +66,7 @@ struct Search {
 /// Search the audit, newest first. A page may be short, or empty, and have a `next`: the search goes on there.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(Search), responses(
     (status = 200, body = AuditPage),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axum::Json<AuditPage>, Problem> {
     admin.require(Permission::WorkspaceAudit)?;
@@ -111,10 +107,7 @@ async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axu
 /// Verify every record of the chain, and sign its head.
 #[utoipa::path(get, path = "/audit/verification", tag = "audit", responses(
     (status = 200, body = AuditVerdict),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals,
 ), security(("bearer" = [])))]
 async fn verify(State(app): State<App>, admin: Administration) -> Result<axum::Json<AuditVerdict>, Problem> {
     admin.require(Permission::WorkspaceAudit)?;
@@ -160,12 +153,7 @@ struct ExportAs {
 /// Export the audit, oldest first, and then its signed head. That it is exported is in it.
 #[utoipa::path(get, path = "/audit/export", tag = "audit", params(ExportAs), responses(
     (status = 200, body = String, content_type = "application/x-ndjson"),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn export(
     State(app): State<App>,

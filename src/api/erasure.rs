@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::api::accounts::{AccountPath, managed};
 use crate::api::approvals;
-use crate::api::error::{Problem, ProblemBody, Refusals};
+use crate::api::error::{Problem, Refusals, Refused};
 use crate::api::extract::{Path, Query};
 use crate::api::principal::Administration;
 use crate::api::services::App;
@@ -42,8 +42,7 @@ struct Approved {
 /// takes two persons. Its sessions and its stays in meetings end.
 #[utoipa::path(delete, path = "/accounts/{account}", tag = "accounts", params(("account" = String, Path, format = Uuid), Approved), responses(
     (status = 204),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<409>,
     Refusals,
 ), security(("bearer" = [])))]
 async fn erase(

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::api::approvals;
 use crate::api::download::{Piece, download};
-use crate::api::error::{Problem, ProblemBody, Refusals};
+use crate::api::error::{Problem, Refusals, Refused};
 use crate::api::extract::{Path, Query};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::App;
@@ -53,8 +53,7 @@ struct Approved {
 /// when the trial is over or the workspace is suspended or closed.
 #[utoipa::path(get, path = "/workspaces/{workspace}/export", tag = "workspaces", params(("workspace" = String, Path, format = Uuid), Approved), responses(
     (status = 200, body = String, content_type = "application/x-ndjson"),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<409>,
     Refusals,
 ), security(("bearer" = [])))]
 async fn export(

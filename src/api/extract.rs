@@ -16,19 +16,23 @@ pub struct Json<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::UnsupportedMediaType);
         }
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| match BodyError::find_in(&rejection) {
-                Some(BodyError::TooLarge { .. }) => Problem::BodyTooLarge,
-                Some(BodyError::TooSlow { .. }) => Problem::BodyTooSlow,
-                _ => Problem::InvalidBody("the body ended before it was complete".to_owned()),
-            })?;
+        let bytes = body(request).await?;
         // serde_json refuses nesting deeper than 128, duplicate and unknown fields, and text that is not UTF-8.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Problem::InvalidBody(error.to_string()))
     }
+}
+
+/// All of a body.
+pub async fn body(request: Request) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match BodyError::find_in(&rejection) {
+        Some(BodyError::TooLarge { .. }) => Problem::BodyTooLarge,
+        Some(BodyError::TooSlow { .. }) => Problem::BodyTooSlow,
+        _ => Problem::InvalidBody("the body ended before it was complete".to_owned()),
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

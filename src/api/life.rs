@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::approvals;
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path};
 use crate::api::principal::{Caller, Operator};
 use crate::api::services::{App, Services};
@@ -40,7 +40,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// people ends their sessions and meetings at once, and deletes nothing.
 #[utoipa::path(post, path = "/workspaces/{workspace}/life", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), request_body = LifeStep, responses(
     (status = 200, body = WorkspaceView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<409>,
     Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn take_step(

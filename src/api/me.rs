@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential;
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refused};
 use crate::api::extract::{Json, Path};
 use crate::api::principal::Member;
 use crate::api::services::App;
@@ -36,8 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Who I am.
 #[utoipa::path(get, path = "/me", tag = "me", responses(
     (status = 200, body = AccountView),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>,
 ), security(("bearer" = [])))]
 async fn me(State(app): State<App>, member: Member) -> Result<axum::Json<AccountView>, Problem> {
     let workspace = views::workspace_ref(&app, member.workspace.id())?;
@@ -47,8 +46,7 @@ async fn me(State(app): State<App>, member: Member) -> Result<axum::Json<Account
 /// Where I am signed in.
 #[utoipa::path(get, path = "/me/sessions", tag = "me", responses(
     (status = 200, body = SessionList),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>,
 ), security(("bearer" = [])))]
 async fn list_sessions(State(app): State<App>, member: Member) -> Result<axum::Json<SessionList>, Problem> {
     let (account, now) = (member.account.id, app.clock.now());
@@ -65,9 +63,7 @@ struct SessionPath {
 /// End one of my sessions.
 #[utoipa::path(delete, path = "/me/sessions/{session}", tag = "me", params(("session" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, Refused<404>,
 ), security(("bearer" = [])))]
 async fn end_session(
     State(app): State<App>,
@@ -96,14 +92,7 @@ async fn end_session(
 /// Change my password. Ends my other sessions.
 #[utoipa::path(put, path = "/me/password", tag = "me", request_body = ChangePassword, responses(
     (status = 204),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, BodyRefusals, Refused<409>, Refused<422>,
 ), security(("bearer" = [])))]
 async fn change_password(
     State(app): State<App>,

@@ -45,7 +45,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rotate))
 }
 
-/// List live meetings.
+/// List live meetings: one a room at most, of which a workspace has up to 1,000.
 #[utoipa::path(get, path = "/meetings", tag = "meetings", responses(
     (status = 200, body = MeetingList),
     Refusals,

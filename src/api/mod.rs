@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use axum::{Extension, Router};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::error::Problem;
@@ -24,19 +22,25 @@ mod accounts;
 mod agreement;
 pub mod appliance;
 mod approvals;
+mod asker;
 mod audit;
 mod credential;
+pub mod document;
 mod download;
 mod erasure;
 pub mod error;
+mod etag;
 mod export;
 mod extract;
+mod idempotency;
 pub mod life;
 mod me;
 mod meetings;
+mod page;
 mod permissions;
 mod policy;
 mod principal;
+mod quota;
 mod rooms;
 pub mod services;
 mod session;
@@ -50,12 +54,8 @@ pub mod types;
 mod views;
 mod workspaces;
 
-#[derive(utoipa::OpenApi)]
-#[openapi(info(
-    title = "Conclave",
-    description = "The API of a Conclave appliance. Errors are problem+json (RFC 9457) with stable codes."
-))]
-struct Document;
+/// What the paths of a workspace's routes begin with for operators.
+const OF_A_WORKSPACE: &str = "/api/v1/system/workspaces/{workspace}/";
 
 /// Every route of the API.
 fn table() -> OpenApiRouter<App> {
@@ -80,24 +80,14 @@ fn table() -> OpenApiRouter<App> {
     let v1 = OpenApiRouter::new()
         .merge(system::public_routes())
         .merge(appliance::public_routes())
+        .merge(document::routes())
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())
         .merge(tickets::routes())
         .merge(of_a_workspace())
         .nest("/system", of_the_system);
-    OpenApiRouter::with_openapi(<Document as utoipa::OpenApi>::openapi())
-        .merge(system::health_routes())
-        .nest("/api/v1", v1)
-}
-
-/// The API document, made from the routes.
-pub fn document() -> OpenApi {
-    let mut document = table().into_openapi();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    let components = document.components.get_or_insert_default();
-    components.security_schemes.insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
-    document
+    OpenApiRouter::with_openapi(document::begin()).merge(system::health_routes()).nest("/api/v1", v1)
 }
 
 /// The API, ready to serve.
@@ -105,7 +95,8 @@ pub fn routes(services: &Arc<Services>) -> Router {
     let (router, _) = table().split_for_parts();
     #[cfg(feature = "test-hooks")]
     let router = router.merge(test_hooks::routes());
-    router.with_state(Arc::clone(services))
+    let counted = router.layer(middleware::from_fn_with_state(Arc::clone(services), quota::count));
+    counted.layer(Extension(Arc::clone(services))).with_state(Arc::clone(services))
 }
 
 /// What every answer of the appliance gets: a request id, and rendered problems.
@@ -148,9 +139,10 @@ async fn finish_response(request: Request, next: Next) -> Response {
         if problem == Problem::Internal {
             tracing::error!(request.id = %id, "a request failed; the lines before say why");
         }
-        let goodbye = response.headers_mut().remove(header::CONNECTION);
+        // What layers said besides, such as how many requests are left, holds for the refusal too.
+        let besides = std::mem::take(response.headers_mut());
         response = problem.render(id);
-        response.headers_mut().extend(goodbye.map(|value| (header::CONNECTION, value)));
+        response.headers_mut().extend(besides);
     }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert("x-request-id", value);

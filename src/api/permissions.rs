@@ -11,11 +11,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::accounts::{AccountPath, managed, visible};
-use crate::api::error::{Problem, Refusals};
+use crate::api::error::{Problem, Refusals, Refused};
+use crate::api::etag::{ETag, IfMatch};
 use crate::api::extract::{Path, Query};
 use crate::api::principal::Administration;
 use crate::api::services::App;
 use crate::api::types::{Explanation, PermissionView};
+use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::auth::login::AccountStatus;
 use crate::core::auth::permission::{Permission, Permissions, Rights, Role, Roles};
@@ -120,41 +122,45 @@ struct PermissionPath {
 }
 
 /// Give an account a permission by hand, besides what its role carries.
-#[utoipa::path(put, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path)), responses(
+#[utoipa::path(put, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path), IfMatch), responses(
     (status = 204),
-    Refusals,
+    Refusals, Refused<412>,
 ), security(("bearer" = [])))]
 async fn give(
     State(app): State<App>,
     admin: Administration,
     Path(path): Path<PermissionPath>,
+    expected: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    change(&app, &admin, path, "account.permission.give", Permissions::with).await
+    change(&app, &admin, path, expected, "account.permission.give", Permissions::with).await
 }
 
 /// Take away a permission that an account was given by hand. What its role carries stays.
-#[utoipa::path(delete, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path)), responses(
+#[utoipa::path(delete, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path), IfMatch), responses(
     (status = 204),
-    Refusals,
+    Refusals, Refused<412>,
 ), security(("bearer" = [])))]
 async fn take(
     State(app): State<App>,
     admin: Administration,
     Path(path): Path<PermissionPath>,
+    expected: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    change(&app, &admin, path, "account.permission.take", Permissions::without).await
+    change(&app, &admin, path, expected, "account.permission.take", Permissions::without).await
 }
 
 async fn change(
     app: &App,
     admin: &Administration,
     PermissionPath { account, permission }: PermissionPath,
+    expected: IfMatch,
     action: &'static str,
     changed: impl FnOnce(Permissions, Permission) -> Permissions + Send + 'static,
 ) -> Result<StatusCode, Problem> {
     // Who could give what only Admins have would be one.
     let by = admin.administers_as_admin(Permission::AccountManage)?;
     let permission = Permission::from_name(&permission).ok_or(Problem::NotFound)?;
+    let shown_in = views::workspace_ref(app, admin.workspace.id())?;
     let (now, workspace, hub) = (app.clock.now(), admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event(action, format!("account:{account}"), Outcome::Allowed);
     permission.as_str().clone_into(&mut event.detail);
@@ -163,6 +169,9 @@ async fn change(
             Ok(before) => before,
             Err(problem) => return Ok(Err(problem)),
         };
+        if let Err(problem) = expected.check(|| ETag::of(&views::account(&before, &shown_in))) {
+            return Ok(Err(problem));
+        }
         let after = Account { by_hand: changed(before.by_hand, permission), ..before.clone() };
         if after.by_hand == before.by_hand {
             return Ok(Ok(()));

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{BodyRefusals, Problem, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
+use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
 use crate::api::extract::Json;
 use crate::api::principal::Administration;
 use crate::api::services::{App, Services};
@@ -27,33 +29,41 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Show what the workspace permits.
-#[utoipa::path(get, path = "/policy", tag = "policy", responses(
+#[utoipa::path(get, path = "/policy", tag = "policy", params(IfNoneMatch), responses(
     (status = 200, body = PolicyView),
+    (status = 304, description = "What the caller has is what there is."),
     Refusals,
 ), security(("bearer" = [])))]
-async fn show(State(app): State<App>, admin: Administration) -> Result<axum::Json<PolicyView>, Problem> {
+async fn show(State(app): State<App>, admin: Administration, have: IfNoneMatch) -> Result<Response, Problem> {
     admin.require(Permission::WorkspacePolicy)?;
-    Ok(axum::Json(view(&app, admin.workspace.read(policy::get).await?)))
+    let shown = view(&app, admin.workspace.read(policy::get).await?);
+    let tag = ETag::of(&shown);
+    Ok(have.or(&tag, || tag.with(&shown)))
 }
 
 /// Change what the workspace permits. Live meetings follow at once; sessions that live end when new ones would have.
-#[utoipa::path(patch, path = "/policy", tag = "policy", request_body = UpdatePolicy, responses(
+#[utoipa::path(patch, path = "/policy", tag = "policy", params(IfMatch), request_body = UpdatePolicy, responses(
     (status = 200, body = PolicyView),
-    Refusals, BodyRefusals,
+    Refused<412>, Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
     admin: Administration,
+    expected: IfMatch,
     Json(request): Json<UpdatePolicy>,
-) -> Result<axum::Json<PolicyView>, Problem> {
+) -> Result<Response, Problem> {
     admin.require(Permission::WorkspacePolicy)?;
     if request.factors.as_ref().is_some_and(|factors| factors != &FACTORS) {
         return Err(Problem::InvalidBody("`factors`: this release knows [\"password\"] alone".to_owned()));
     }
+    let services = Arc::clone(&app);
     let (now, workspace, hub) = (app.clock.now(), admin.workspace.id(), Arc::clone(&app.hub));
     let mut event = admin.caller.event("policy.update", format!("workspace:{workspace}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
         let before = policy::get(write.sql())?;
+        if let Err(problem) = expected.check(|| ETag::of(&view(&services, before))) {
+            return Ok(Err(problem));
+        }
         let after = match changed(before, &request).checked() {
             Ok(after) => after,
             Err(outside) => return Ok(Err(Problem::InvalidBody(outside.to_string()))),
@@ -76,7 +86,8 @@ async fn update(
         Ok(Ok(after))
     };
     let after = admin.workspace.write(write).await??;
-    Ok(axum::Json(view(&app, after)))
+    let shown = view(&app, after);
+    Ok(ETag::of(&shown).with(&shown))
 }
 
 fn changed(before: WorkspacePolicy, request: &UpdatePolicy) -> WorkspacePolicy {

@@ -280,16 +280,16 @@ pub async fn existing_workspace(app: &Services, id: WorkspaceId) -> Result<Arc<W
     Ok(app.store.workspace(id).await?)
 }
 
-fn peer(parts: &Parts) -> Result<Peer, Problem> {
+pub(super) fn peer(parts: &Parts) -> Result<Peer, Problem> {
     parts.extensions.get::<Peer>().copied().ok_or(Problem::Internal)
 }
 
-fn is_local_operator(peer: Peer, app: &Services) -> bool {
+pub(super) fn is_local_operator(peer: Peer, app: &Services) -> bool {
     matches!(peer, Peer::Local { uid, .. } if uid == 0 || uid == app.own_uid)
 }
 
 /// The token of the one `Authorization` header. With two of them, what stands before us may have looked at the other.
-fn bearer(parts: &Parts) -> Option<&str> {
+pub(super) fn bearer(parts: &Parts) -> Option<&str> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

@@ -8,16 +8,21 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
+use crate::api::etag::{ETag, IfMatch};
 use crate::api::extract::{Json, Path, Query};
+use crate::api::idempotency;
+use crate::api::page::{Limit, Page};
 use crate::api::principal::Administration;
 use crate::api::services::{App, Services};
-use crate::api::types::rooms::{CreateRoom, LiveView, PolicyChange, PresentView, RoomList, RoomView, UpdateRoom};
+use crate::api::types::rooms::{
+    CreateRoom, LiveView, PolicyChange, PolicyView, PresentView, RoomList, RoomView, UpdateRoom,
+};
 use crate::core::audit::Outcome;
 use crate::core::auth::permission::{Permission, Rights, Role};
 use crate::core::keys::epoch::RotationInterval;
@@ -35,45 +40,38 @@ const ROLE_THAT_ENTERS: &str = "a role that may enter the room";
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, update, delete))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Filter {
-    /// Exactly this name.
-    #[param(value_type = Option<String>)]
-    name: Option<RoomName>,
+    OpenApiRouter::new().routes(idempotency::on(routes!(list, create))).routes(routes!(show, update, delete))
 }
 
 /// List the rooms that the caller may enter, with who is there.
-#[utoipa::path(get, path = "/rooms", tag = "rooms", params(Filter), responses(
+#[utoipa::path(get, path = "/rooms", tag = "rooms", params(Page<RoomName>), responses(
     (status = 200, body = RoomList),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     Refusals,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
     admin: Administration,
-    Query(filter): Query<Filter>,
+    Query(page): Query<Page<RoomName>>,
 ) -> Result<axum::Json<RoomList>, Problem> {
-    let read = move |database: &rusqlite::Connection| match filter.name {
-        Some(name) => Ok(rooms::find_by_name(database, &name)?.into_iter().collect()),
-        None => rooms::all(database),
+    let (limit, role) = (Limit::asked(page.limit), admin.role());
+    let read = move |database: &rusqlite::Connection| match page.name {
+        Some(name) => {
+            Ok(rooms::find_by_name(database, &name)?.filter(|room| may_enter(room, role)).into_iter().collect())
+        }
+        None => rooms::page(database, page.after.as_ref(), limit.look_for(), |room| may_enter(room, role)),
     };
-    let found: Vec<Room> = admin.workspace.read(read).await?;
+    let mut found: Vec<Room> = admin.workspace.read(read).await?;
+    let next = limit.cut(&mut found, |room| room.name.clone());
     let meetings = app.hub.meetings(admin.workspace.id());
     let live: HashMap<RoomId, &MeetingFacts> = meetings.iter().map(|meeting| (meeting.room, meeting)).collect();
-    let rooms = found.iter().filter(|room| may_enter(room, admin.role()));
-    Ok(axum::Json(RoomList { rooms: rooms.map(|room| view(room, live.get(&room.id).copied())).collect() }))
+    let rooms = found.iter().map(|room| view(room, live.get(&room.id).copied())).collect();
+    Ok(axum::Json(RoomList { rooms, next }))
 }
 
 /// Create a room.
 #[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = CreateRoom, responses(
     (status = 201, body = RoomView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+    Refusals, BodyRefusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -103,34 +101,34 @@ struct RoomPath {
     room: RoomId,
 }
 
-/// Show a room, with who is there.
+/// Show a room, with who is there. Its ETag is of the room itself: who is there is not in it.
 #[utoipa::path(get, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), responses(
-    (status = 200, body = RoomView),
+    (status = 200, body = RoomView, headers(("ETag" = String))),
     Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
     admin: Administration,
     Path(RoomPath { room }): Path<RoomPath>,
-) -> Result<axum::Json<RoomView>, Problem> {
+) -> Result<Response, Problem> {
     let role = admin.role();
     let found = admin.workspace.read(move |database| rooms::find(database, room)).await?;
     let room = found.filter(|room| may_enter(room, role)).ok_or(Problem::NotFound)?;
-    Ok(axum::Json(view_now(&app, admin.workspace.id(), &room)))
+    Ok(tag(&room).with(&view_now(&app, admin.workspace.id(), &room)))
 }
 
 /// Rename a room or change what it permits. A live meeting follows at once.
-#[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), request_body = UpdateRoom, responses(
-    (status = 200, body = RoomView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+#[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid), IfMatch), request_body = UpdateRoom, responses(
+    (status = 200, body = RoomView, headers(("ETag" = String))),
+    Refusals, BodyRefusals, Refused<409>, Refused<412>,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
     admin: Administration,
     Path(RoomPath { room }): Path<RoomPath>,
+    expected: IfMatch,
     Json(request): Json<UpdateRoom>,
-) -> Result<axum::Json<RoomView>, Problem> {
+) -> Result<Response, Problem> {
     let role = admin.require(Permission::RoomCreate)?;
     let now = app.clock.now();
     let (workspace, hub) = (admin.workspace.id(), Arc::clone(&app.hub));
@@ -139,6 +137,9 @@ async fn update(
         let Some(before) = rooms::find(write.sql(), room)?.filter(|room| may_enter(room, role)) else {
             return Ok(Err(Problem::NotFound));
         };
+        if let Err(problem) = expected.check(|| tag(&before)) {
+            return Ok(Err(problem));
+        }
         let policy = match changed(before.policy, request.policy, role) {
             Ok(policy) => policy,
             Err(problem) => return Ok(Err(problem)),
@@ -154,18 +155,19 @@ async fn update(
         Ok(Ok(after))
     };
     let after = admin.workspace.write(write).await??;
-    Ok(axum::Json(view_now(&app, admin.workspace.id(), &after)))
+    Ok(tag(&after).with(&view_now(&app, admin.workspace.id(), &after)))
 }
 
 /// Delete a room. Its meeting ends.
-#[utoipa::path(delete, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid)), responses(
+#[utoipa::path(delete, path = "/rooms/{room}", tag = "rooms", params(("room" = String, Path, format = Uuid), IfMatch), responses(
     (status = 204),
-    Refusals,
+    Refusals, Refused<412>,
 ), security(("bearer" = [])))]
 async fn delete(
     State(app): State<App>,
     admin: Administration,
     Path(RoomPath { room }): Path<RoomPath>,
+    expected: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let role = admin.require(Permission::RoomCreate)?;
     let now = app.clock.now();
@@ -175,6 +177,9 @@ async fn delete(
         let Some(found) = rooms::find(write.sql(), room)?.filter(|room| may_enter(room, role)) else {
             return Ok(Err(Problem::NotFound));
         };
+        if let Err(problem) = expected.check(|| tag(&found)) {
+            return Ok(Err(problem));
+        }
         rooms::delete(write, room)?;
         event.detail = found.name.to_string();
         write.after_commit(move || hub.close_room(workspace, room));
@@ -187,6 +192,11 @@ async fn delete(
 /// Whether a room exists for this role.
 pub(super) fn may_enter(room: &Room, role: Role) -> bool {
     room.policy.grant(Rights::of(role), false).is_some()
+}
+
+/// The tag of a room: of what somebody sets, without who is there.
+fn tag(room: &Room) -> ETag {
+    ETag::of(&(room.id, &room.name, PolicyView::from(room.policy), room.created_at))
 }
 
 fn target(room: RoomId) -> String {

@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use crate::api::asker::Asker;
+use crate::api::idempotency;
 use crate::core::auth::challenge::Challenges;
+use crate::core::idempotency::Answers;
 use crate::core::keys::sealing::SealingKey;
 use crate::core::limit::Softlock;
+use crate::core::quota::{Quota, Quotas};
 use crate::hub::Hub;
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
@@ -49,6 +53,10 @@ pub struct Services {
     softlock: Mutex<Softlock>,
     /// Workspaces whose people were stopped.
     stopped: Mutex<HashSet<WorkspaceId>>,
+    /// Requests of each caller.
+    quotas: Mutex<Quotas<Asker>>,
+    /// Answers that are given again.
+    answers: Mutex<Answers<idempotency::Key, idempotency::Kept>>,
     /// What the door counted.
     pub counters: Arc<Counters>,
     /// Whether the appliance is stopping.
@@ -71,6 +79,8 @@ pub struct Server {
     pub https: Vec<SocketAddr>,
     /// The user that may use the admin socket besides root.
     pub own_uid: u32,
+    /// How many requests one caller may send.
+    pub quota: Quota,
 }
 
 impl Services {
@@ -86,6 +96,8 @@ impl Services {
             challenges: Mutex::new(Challenges::new(&mut entropy::system())),
             softlock: Mutex::default(),
             stopped: Mutex::default(),
+            quotas: Mutex::new(Quotas::new(server.quota)),
+            answers: Mutex::new(Answers::new(idempotency::KEPT)),
             counters: server.counters,
             drain: server.drain,
             started_at,
@@ -113,6 +125,16 @@ impl Services {
     /// Workspaces whose people were stopped in this run.
     pub fn stopped(&self) -> MutexGuard<'_, HashSet<WorkspaceId>> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests of each caller.
+    pub fn quotas(&self) -> MutexGuard<'_, Quotas<Asker>> {
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers that are given again.
+    pub fn answers(&self) -> MutexGuard<'_, Answers<idempotency::Key, idempotency::Kept>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

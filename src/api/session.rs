@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential;
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refused};
 use crate::api::extract::Json;
 use crate::api::principal::{Caller, Member, standstill};
 use crate::api::services::{App, Services};
@@ -57,12 +57,7 @@ pub(super) struct Begun {
 /// Go on with a session.
 #[utoipa::path(post, path = "/sessions/refresh", tag = "sign-in", request_body = Refresh, responses(
     (status = 200, body = SessionGrant),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, BodyRefusals, Refused<403>,
 ))]
 async fn refresh(
     State(app): State<App>,
@@ -121,7 +116,7 @@ async fn refresh(
 /// Sign out.
 #[utoipa::path(delete, path = "/session", tag = "sign-in", responses(
     (status = 204),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>,
 ), security(("bearer" = [])))]
 async fn sign_out(State(app): State<App>, member: Member) -> Result<Response, Problem> {
     let (session, now) = (member.session.id, app.clock.now());

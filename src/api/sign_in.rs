@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential::{self, Unsealed};
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refused};
 use crate::api::extract::Json;
 use crate::api::principal::Caller;
 use crate::api::services::{App, Services};
@@ -55,14 +55,7 @@ async fn offer(State(app): State<App>) -> Response {
 /// Sign in.
 #[utoipa::path(post, path = "/sessions", tag = "sign-in", request_body = SignIn, responses(
     (status = 201, body = SessionGrant),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, BodyRefusals, Refused<403>, Refused<409>,
 ))]
 async fn sign_in(
     State(app): State<App>,

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::{Problem, ProblemBody};
+use crate::api::error::{BodyRefusals, Problem, Refused};
 use crate::api::extract::Json;
 use crate::api::principal::{LocalOperator, Operator};
 use crate::api::services::{App, Services};
@@ -46,7 +46,6 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Whether the appliance serves.
 #[utoipa::path(get, path = "/healthz", tag = "system", responses(
     (status = 200, body = String, content_type = "text/plain"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn health(State(app): State<App>) -> Result<&'static str, Problem> {
     if app.drain.is_stopping() {
@@ -66,7 +65,7 @@ async fn show_trust(State(app): State<App>) -> axum::Json<TrustView> {
 /// The root certificate, to import where it is to be trusted.
 #[utoipa::path(get, path = "/trust/root.pem", tag = "system", responses(
     (status = 200, body = String, content_type = "application/x-pem-file"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<404>,
 ))]
 async fn root_certificate(State(app): State<App>) -> Result<Response, Problem> {
     let pem = app.trust.certificates().authority().map(|authority| authority.root_pem()).ok_or(Problem::NotFound)?;
@@ -80,9 +79,7 @@ async fn root_certificate(State(app): State<App>) -> Result<Response, Problem> {
 /// How the appliance is.
 #[utoipa::path(get, path = "/status", tag = "system", responses(
     (status = 200, body = Status),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn status(State(app): State<App>, _operator: Operator) -> Result<axum::Json<Status>, Problem> {
     Ok(axum::Json(Status {
@@ -113,12 +110,7 @@ pub async fn require_claimed(app: &Services) -> Result<(), Problem> {
 /// Claim the appliance: fix names and networks, mint the root, make the first operator. On the host only.
 #[utoipa::path(post, path = "/setup", tag = "system", request_body = Setup, responses(
     (status = 201, body = SetupDone),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    BodyRefusals, Refused<404>, Refused<409>,
 ))]
 async fn setup(
     State(app): State<App>,

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential;
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path};
 use crate::api::principal::Member;
 use crate::api::services::App;
@@ -50,8 +50,7 @@ struct RoomPath {
 /// Get a ticket: the right to join a room once, within a minute, with one meeting key.
 #[utoipa::path(post, path = "/rooms/{room}/tickets", tag = "rooms", params(("room" = String, Path, format = Uuid)), request_body = AskTicket, responses(
     (status = 201, body = TicketView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+    Refusals, BodyRefusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,

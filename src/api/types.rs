@@ -21,6 +21,8 @@ pub mod meetings;
 pub mod rooms;
 pub mod workspaces;
 
+mod schemas;
+
 /// Bytes, as base64url without padding (RFC 4648 §5).
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String)]
@@ -93,10 +95,8 @@ pub struct Sealed {
 #[serde(deny_unknown_fields)]
 pub struct Credential {
     /// Workspace name.
-    #[schema(value_type = String)]
     pub workspace: WorkspaceName,
     /// User name.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// Password.
     #[schema(value_type = String, format = Password)]
@@ -124,7 +124,6 @@ pub struct SignIn {
     pub plain: Option<Credential>,
     /// What the person calls the device.
     #[schema(max_length = 80)]
-    #[schema(value_type = Option<String>)]
     pub device_name: Option<DisplayName>,
     /// How the refresh token travels.
     #[serde(default)]
@@ -170,7 +169,6 @@ pub struct WorkspaceRef {
     #[schema(value_type = String, format = Uuid)]
     pub id: WorkspaceId,
     /// The name people type.
-    #[schema(value_type = String)]
     pub name: WorkspaceName,
 }
 
@@ -181,19 +179,15 @@ pub struct AccountView {
     #[schema(value_type = String, format = Uuid)]
     pub id: AccountId,
     /// What the person signs in with.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// What others see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// The role that counts, which is the highest: `guest`, `user`, `power_user` or `admin`.
-    #[schema(value_type = String)]
     pub role: Role,
     /// All of its roles, the lowest first.
     #[schema(value_type = Vec<String>)]
     pub roles: Vec<Role>,
     /// Whether it may be used.
-    #[schema(value_type = String)]
     pub status: AccountStatus,
     /// Whether its voice is switched off in every meeting.
     pub voice_off: bool,
@@ -213,13 +207,10 @@ pub struct AccountView {
 #[serde(deny_unknown_fields)]
 pub struct CreateAccount {
     /// What the person will sign in with.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// What others will see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// The one role; `user` when absent.
-    #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
     /// Several roles, instead of one.
     #[schema(value_type = Option<Vec<String>>)]
@@ -246,16 +237,13 @@ pub struct CreatedAccount {
 #[serde(deny_unknown_fields)]
 pub struct UpdateAccount {
     /// A new display name.
-    #[schema(value_type = Option<String>)]
     pub display_name: Option<DisplayName>,
     /// The one role from now on.
-    #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
     /// Several roles from now on, instead of one. The highest counts.
     #[schema(value_type = Option<Vec<String>>)]
     pub roles: Option<Vec<Role>>,
     /// `disabled` ends every session at once.
-    #[schema(value_type = Option<String>)]
     pub status: Option<AccountStatus>,
     /// Whether its voice is switched off in every meeting, also those it is in.
     pub voice_off: Option<bool>,
@@ -315,7 +303,6 @@ pub struct AccountList {
     pub accounts: Vec<AccountView>,
     /// Give this as `after` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub next: Option<UserName>,
 }
 
@@ -345,7 +332,8 @@ pub struct SessionView {
 /// Sessions, newest first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SessionList {
-    /// All of them.
+    /// All of them: an account has 100 at most.
+    #[schema(max_items = 100)]
     pub sessions: Vec<SessionView>,
 }
 
@@ -358,14 +346,12 @@ pub struct PermissionView {
     pub effective: bool,
     /// `role` or `hand`; without it the account does not have it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub source: Option<Source>,
     /// Which of the roles of the account carry it.
     #[schema(value_type = Vec<String>)]
     pub carried_by: Vec<Role>,
     /// The lowest role that carries it; without it no role does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub lowest_role: Option<Role>,
     /// What stands in its way: `account-disabled`, `account-voice-off`, `room-entry`, `room-voice-off`,
     /// `room-screen-share-off`, `workspace-voice-off`, `workspace-screen-share-off`, `workspace-guests-off`,
@@ -381,7 +367,6 @@ pub struct Explanation {
     #[schema(value_type = String, format = Uuid)]
     pub account: AccountId,
     /// The role that counts, or the one that was asked about.
-    #[schema(value_type = String)]
     pub role: Role,
     /// Whether it is what would be.
     pub simulated: bool,
@@ -393,7 +378,6 @@ pub struct Explanation {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ThrottleView {
     /// The name; there need be no such account.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// How many in a row.
     pub wrong_tries: u32,
@@ -409,6 +393,7 @@ pub struct ThrottleView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ThrottleList {
     /// 1,000 of them at most.
+    #[schema(max_items = 1_000)]
     pub throttles: Vec<ThrottleView>,
 }
 
@@ -483,10 +468,8 @@ pub struct Setup {
 #[serde(deny_unknown_fields)]
 pub struct FirstOperator {
     /// User name.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// Display name.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
 }
 

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::agreement;
-use crate::api::error::{BodyRefusals, Problem, ProblemBody, Refusals};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
+use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
 use crate::api::extract::{Json, Path, Query};
+use crate::api::idempotency;
+use crate::api::page::{Limit, Page};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
 use crate::api::system;
@@ -31,46 +34,40 @@ const TRIAL_MAX: u16 = 365;
 
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, update)).routes(routes!(accept_rollback))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Filter {
-    /// The one that people mean by this name.
-    #[param(value_type = Option<String>)]
-    name: Option<WorkspaceName>,
+    OpenApiRouter::new()
+        .routes(idempotency::on(routes!(list, create)))
+        .routes(routes!(show, update))
+        .routes(routes!(accept_rollback))
 }
 
 /// List workspaces.
-#[utoipa::path(get, path = "/workspaces", tag = "workspaces", params(Filter), responses(
+#[utoipa::path(get, path = "/workspaces", tag = "workspaces", params(Page<WorkspaceName>), responses(
     (status = 200, body = WorkspaceList),
-    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals,
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn list(
     State(app): State<App>,
     _operator: Operator,
-    Query(filter): Query<Filter>,
+    Query(page): Query<Page<WorkspaceName>>,
 ) -> Result<axum::Json<WorkspaceList>, Problem> {
-    let registry = app.store.registry();
-    let entries = match filter.name {
+    let (registry, limit) = (app.store.registry(), Limit::asked(page.limit));
+    let mut entries = match page.name {
+        // Also under a former name.
         Some(name) => registry.find(&name, app.clock.now()).into_iter().collect(),
-        None => registry.all(),
+        None => registry.page(page.after.as_ref(), limit.look_for()),
     };
+    let next = limit.cut(&mut entries, |entry| entry.name.clone());
     let mut workspaces = Vec::with_capacity(entries.len());
     for entry in entries {
         workspaces.push(view(&app, entry).await);
     }
-    Ok(axum::Json(WorkspaceList { workspaces }))
+    Ok(axum::Json(WorkspaceList { workspaces, next }))
 }
 
 /// Create a workspace.
 #[utoipa::path(post, path = "/workspaces", tag = "workspaces", request_body = CreateWorkspace, responses(
     (status = 201, body = WorkspaceView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+    Refused<401>, BodyRefusals, Refused<403>, Refused<409>,
 ), security(("bearer" = [])))]
 async fn create(
     State(app): State<App>,
@@ -133,36 +130,50 @@ pub(super) fn entry_of(app: &Services, id: WorkspaceId) -> Result<Entry, Problem
     app.store.registry().entry(id).ok_or(Problem::NotFound)
 }
 
-/// Show a workspace.
-#[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
+/// Show a workspace. Its ETag is of what operators decide, not of its counts.
+#[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid), IfNoneMatch), responses(
     (status = 200, body = WorkspaceView),
+    (status = 304, description = "What the caller has is what there is."),
     Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
     _operator: Operator,
     Path(WorkspacePath { workspace }): Path<WorkspacePath>,
-) -> Result<axum::Json<WorkspaceView>, Problem> {
-    Ok(axum::Json(view(&app, entry_of(&app, workspace)?).await))
+    have: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let entry = entry_of(&app, workspace)?;
+    let tag = tag(&entry);
+    let shown = view(&app, entry).await;
+    Ok(have.or(&tag, || tag.with(&shown)))
+}
+
+/// The entity tag of what operators decide about a workspace.
+fn tag(entry: &Entry) -> ETag {
+    let purge_at = entry.life.purge_at.map(|at| at.to_string()).unwrap_or_default();
+    ETag::of_bytes(format!("{} {purge_at} {}", entry.id, told(entry)).as_bytes())
 }
 
 /// Rename a workspace, or change its seats or where its data is said to be. Its former name leads to it for 90 days.
-#[utoipa::path(patch, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), request_body = UpdateWorkspace, responses(
+#[utoipa::path(patch, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid), IfMatch), request_body = UpdateWorkspace, responses(
     (status = 200, body = WorkspaceView),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals, BodyRefusals,
+    Refused<409>, Refused<412>, Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
     operator: Operator,
     Path(WorkspacePath { workspace }): Path<WorkspacePath>,
+    expected: IfMatch,
     Json(request): Json<UpdateWorkspace>,
-) -> Result<axum::Json<WorkspaceView>, Problem> {
+) -> Result<Response, Problem> {
     let now = app.clock.now();
     let mut event = operator.caller.event("workspace.update", format!("workspace:{workspace}"), Outcome::Allowed);
     let registry = app.store.registry().clone();
     let write = move |write: &Write<'_>| {
         let Some(before) = registry.entry(workspace) else { return Ok(Err(Problem::NotFound)) };
+        if let Err(problem) = expected.check(|| tag(&before)) {
+            return Ok(Err(problem));
+        }
         let after = Entry {
             name: request.name.unwrap_or_else(|| before.name.clone()),
             seats: request.seats.map_or(before.seats, |seats| Some(seats).filter(|seats| *seats > 0)),
@@ -180,7 +191,8 @@ async fn update(
         Ok(Ok(after))
     };
     let after = app.store.system().write(write).await??;
-    Ok(axum::Json(view(&app, after).await))
+    let tag = tag(&after);
+    Ok(tag.with(&view(&app, after).await))
 }
 
 /// A workspace for the audit.
@@ -201,8 +213,7 @@ pub(super) fn told(entry: &Entry) -> String {
 /// Accept a rolled-back file as it is, after a restore on purpose.
 #[utoipa::path(post, path = "/workspaces/{workspace}/accept-rollback", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
     (status = 204),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    Refusals,
+    Refused<409>, Refusals,
 ), security(("bearer" = [])))]
 async fn accept_rollback(
     State(app): State<App>,

@@ -3,16 +3,16 @@
 
 use std::io::BufRead;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::api::types::{AccountList, AccountView, CreatedAccount, Explanation, PasswordSet, PermissionView};
 use crate::cli::client::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
-use crate::cli::{Door, InWorkspace, room, workspace};
+use crate::cli::{Door, InWorkspace, pages, room, workspace};
 use crate::core::auth::permission::{Role, Source};
 use crate::values::name::UserName;
 
@@ -57,14 +57,18 @@ pub enum Command {
         role: Vec<String>,
     },
     /// Change a setting of an account
+    #[command(group = ArgGroup::new("setting").required(true).multiple(true))]
     Set {
         #[command(flatten)]
         at: InWorkspace,
         /// User name
         name: String,
+        /// What others will see
+        #[arg(long, value_name = "NAME", group = "setting")]
+        display_name: Option<String>,
         /// Whether its voice may be heard, in every room and at once
-        #[arg(long, value_enum)]
-        voice: Switch,
+        #[arg(long, value_enum, group = "setting")]
+        voice: Option<Switch>,
     },
     /// Explain what an account may do and why, or would if something changed
     #[command(
@@ -184,12 +188,16 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
         }
         Command::List { at } => list(door, &at).await,
         Command::Show { at, name } => {
-            let (_, account) = find(door, &at, &name).await?;
+            let (path, _) = find(door, &at, &name).await?;
+            let account: AccountView = door.client.get(&path).await?;
             Ok(door.output.print(&account, |account| show_text(account, None))?)
         }
         Command::Role { at, name, role } => update(door, &at, &name, json!({ "roles": role })).await,
-        Command::Set { at, name, voice } => {
-            update(door, &at, &name, json!({ "voice_off": voice == Switch::Off })).await
+        Command::Set { at, name, display_name, voice } => {
+            let mut body = Map::new();
+            body.extend(display_name.map(|name| ("display_name".to_owned(), json!(name))));
+            body.extend(voice.map(|voice| ("voice_off".to_owned(), json!(voice == Switch::Off))));
+            update(door, &at, &name, Value::Object(body)).await
         }
         Command::Permissions { at, name, room, role, give, take } => {
             let (path, _) = find(door, &at, &name).await?;
@@ -275,14 +283,7 @@ pub async fn find(door: &Door, at: &InWorkspace, name: &str) -> Result<(String, 
 
 async fn list(door: &Door, at: &InWorkspace) -> Result<(), Failure> {
     let path = workspace::path_to(door, at, "accounts").await?;
-    let mut all = AccountList { accounts: Vec::new(), next: None };
-    let mut query = String::new();
-    loop {
-        let mut page: AccountList = door.client.get(&format!("{path}{query}")).await?;
-        all.accounts.append(&mut page.accounts);
-        let Some(next) = page.next else { break };
-        query = format!("?after={}", percent_encoded(next.as_str()));
-    }
+    let all: AccountList = pages::all(&door.client, &path).await?;
     let text = |list: &AccountList| {
         if list.accounts.is_empty() {
             return format!(

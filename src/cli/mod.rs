@@ -26,12 +26,15 @@ mod demo;
 mod exit;
 mod meeting;
 mod output;
+mod pages;
+pub mod parity;
 mod policy;
 mod room;
 mod session;
 mod setup;
 mod status;
 mod throttle;
+mod trust;
 mod workspace;
 mod xr;
 
@@ -81,6 +84,9 @@ enum Command {
     Setup(setup::Setup),
     /// Show how the appliance is
     Status,
+    /// See certificates, and get the root to trust
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// Create and look after workspaces
     #[command(subcommand)]
     Workspace(workspace::Command),
@@ -119,6 +125,10 @@ enum Command {
     Config(ConfigCommand),
     /// Print the OpenAPI document
     Openapi,
+    /// Print every refusal of the API: code, status and what to do (docs/problems.md)
+    Problems,
+    /// Print which command does what which route of the API does (docs/parity.md)
+    Parity,
 }
 
 #[derive(Debug, Args)]
@@ -205,10 +215,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client(client) => xr::run(*client, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
-        Command::Openapi => {
-            let document = crate::api::document().to_pretty_json().map_err(std::io::Error::other)?;
-            Ok(output::print(&format!("{document}\n"))?)
-        }
+        Command::Openapi => Ok(output::print(crate::api::document::text())?),
+        Command::Parity => Ok(output::print(&parity::markdown())?),
+        Command::Problems => Ok(output::print(&crate::api::error::catalogue::markdown())?),
         remote => {
             let door = Door { client: Client::new(&admin_socket(&common)?), output: common.output() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -221,6 +230,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
     match command {
         Command::Setup(setup) => setup::run(door, setup).await,
         Command::Status => status::run(door).await,
+        Command::Trust(command) => trust::run(door, command).await,
         Command::Workspace(command) => workspace::run(door, command).await,
         Command::Appliance(command) => appliance::run(door, command).await,
         Command::Policy(command) => policy::run(door, command).await,
@@ -238,7 +248,9 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Client(_)
         | Command::Bench(_)
         | Command::Config(_)
-        | Command::Openapi => Ok(()),
+        | Command::Openapi
+        | Command::Problems
+        | Command::Parity => Ok(()),
     }
 }
 

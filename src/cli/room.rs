@@ -9,7 +9,7 @@ use crate::api::types::rooms::{RoomList, RoomView};
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
 use crate::cli::workspace::Allowed;
-use crate::cli::{Door, InWorkspace, workspace};
+use crate::cli::{Door, InWorkspace, pages, workspace};
 use crate::values::name::RoomName;
 
 /// Rooms.
@@ -113,11 +113,13 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&made, show_text)?)
         }
         Command::List { at } => {
-            let list: RoomList = door.client.get(&workspace::path_to(door, &at, "rooms").await?).await?;
+            let path = workspace::path_to(door, &at, "rooms").await?;
+            let list: RoomList = pages::all(&door.client, &path).await?;
             Ok(door.output.print(&list, |list| list_text(list, &at))?)
         }
         Command::Show { at, name } => {
-            let (_, room) = find(door, &at, &name).await?;
+            let (path, _) = find(door, &at, &name).await?;
+            let room: RoomView = door.client.get(&path).await?;
             Ok(door.output.print(&room, show_text)?)
         }
         Command::Set { at, name, rename, policy } => {

@@ -14,7 +14,7 @@ use crate::cli::audit::public_identity;
 use crate::cli::client::percent_encoded;
 use crate::cli::exit::Failure;
 use crate::cli::output::{facts, table};
-use crate::cli::{Door, InWorkspace};
+use crate::cli::{Door, InWorkspace, pages};
 use crate::core::export;
 use crate::values::id::WorkspaceId;
 use crate::values::name::WorkspaceName;
@@ -160,11 +160,12 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
             Ok(door.output.print(&made, created_text)?)
         }
         Command::List => {
-            let list: WorkspaceList = client.get(WORKSPACES).await?;
+            let list: WorkspaceList = pages::all(client, WORKSPACES).await?;
             Ok(door.output.print(&list, list_text)?)
         }
         Command::Show { name } => {
-            let found = find(door, &name).await?;
+            let path = format!("{WORKSPACES}/{}", find(door, &name).await?.id);
+            let found: WorkspaceView = door.client.get(&path).await?;
             Ok(door.output.print(&found, show_text)?)
         }
         Command::Set { name, seats, residency } => {

@@ -41,6 +41,11 @@ pub const KEYS: &[Key] = &[
         "Addresses and port of HTTPS. One port for all; two addresses must not overlap.",
     ),
     key(
+        "https.requests_per_minute",
+        None,
+        "Requests to the API that one session, or one address that is not signed in, may send a minute; a quarter of them at once. The command line is not counted. Raise it when many people sign in at once through one proxy or NAT.",
+    ),
+    key(
         "admin.socket",
         Some("--admin-socket"),
         "Unix socket of the command line. Its user must be root or the appliance's own; the kernel says who it is.",

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tracing::Level;
 
 use crate::config::raw::RawConfig;
+use crate::core::quota::Quota;
 use crate::platform::https;
 use crate::platform::password::Cost;
 use crate::platform::store::{self, files::Layout};
@@ -32,6 +33,8 @@ pub struct Config {
     pub layout: Layout,
     /// Where HTTPS listens.
     pub listen: Vec<SocketAddr>,
+    /// How many requests one caller may send.
+    pub quota: Quota,
     /// The admin socket.
     pub admin_socket: PathBuf,
     /// What is logged.
@@ -131,9 +134,14 @@ pub fn resolve(raw: RawConfig) -> Result<Config, ConfigError> {
             return Err(value(key, number, "is out of range: use 1 to 100000"));
         }
     }
+    let requests = raw.https.requests_per_minute;
+    if !(60..=1_000_000).contains(&requests) {
+        return Err(value("https.requests_per_minute", requests, "is out of range: use 60 to 1000000"));
+    }
     Ok(Config {
         layout: Layout::new(raw.data_dir, raw.master_key_file),
         listen: raw.https.listen,
+        quota: Quota::per_minute(raw.https.requests_per_minute),
         admin_socket: raw.admin.socket,
         log_level,
         log_format: raw.log.format.into(),
@@ -201,6 +209,7 @@ mod tests {
         refused("[log]\nformat = \"xml\"", &["format", "expected one of"]);
         refused("[password]\nmemory_kib = 1024", &["password.memory_kib", "19456"]);
         refused("[password]\npasses = 1", &["password.passes", "floor"]);
+        refused("[https]\nrequests_per_minute = 59", &["https.requests_per_minute", "60 to"]);
         refused("[limits]\nopen_workspaces = 0", &["limits.open_workspaces", "1 to"]);
         let long = format!("[admin]\nsocket = \"/{}\"", "x".repeat(120));
         refused(&long, &["admin.socket", "107"]);

@@ -45,11 +45,15 @@ impl Default for RawConfig {
 #[expect(missing_docs, reason = "every key is described once, in `config::keys`")]
 pub struct RawHttps {
     pub listen: Vec<SocketAddr>,
+    pub requests_per_minute: u32,
 }
 
 impl Default for RawHttps {
     fn default() -> Self {
-        Self { listen: vec![(Ipv4Addr::UNSPECIFIED, 443).into(), (Ipv6Addr::UNSPECIFIED, 443).into()] }
+        Self {
+            listen: vec![(Ipv4Addr::UNSPECIFIED, 443).into(), (Ipv6Addr::UNSPECIFIED, 443).into()],
+            requests_per_minute: 6_000,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use conclave::cli::parity;
 use conclave::core::auth::permission::{Permission, Role};
 use serde_json::Value;
 
@@ -309,11 +310,55 @@ fn commands(path: &[&str], into: &mut BTreeSet<String>) {
 
 #[test]
 fn the_generated_documents_are_what_the_binary_prints() {
-    for (document, arguments) in
-        [("docs/configuration.md", &["config", "reference"][..]), ("docs/openapi.json", &["openapi"][..])]
-    {
+    for (document, arguments) in [
+        ("docs/configuration.md", &["config", "reference"][..]),
+        ("docs/openapi.json", &["openapi"][..]),
+        ("docs/problems.md", &["problems"][..]),
+        ("docs/parity.md", &["parity"][..]),
+    ] {
         assert!(read(document) == conclave(arguments), "{document} is not what the binary prints: run `make generate`");
     }
+}
+
+/// The operations of the API, the two prefixes of a workspace's routes as one.
+fn operations() -> BTreeSet<String> {
+    let document: Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let of_a_workspace = |path: &str| {
+        let rest =
+            path.strip_prefix("/api/v1/system/workspaces/{workspace}/").or_else(|| path.strip_prefix("/api/v1/"))?;
+        let twice = ["/api/v1/", "/api/v1/system/workspaces/{workspace}/"].map(|prefix| format!("{prefix}{rest}"));
+        twice.iter().all(|path| paths.contains_key(path)).then(|| format!("…/{rest}"))
+    };
+    let methods = ["get", "put", "post", "patch", "delete"];
+    let of_a_path = paths.iter().flat_map(|(path, item)| {
+        let named = of_a_workspace(path).unwrap_or_else(|| path.clone());
+        let taken = methods.iter().filter(|method| item.get(**method).is_some());
+        taken.map(move |method| format!("{} {named}", method.to_uppercase())).collect::<Vec<_>>()
+    });
+    of_a_path.collect()
+}
+
+#[test]
+fn every_route_has_its_command_or_a_reason_and_every_command_its_routes() {
+    let rows: Vec<String> = parity::ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let listed: BTreeSet<String> = rows.iter().cloned().collect();
+    assert_eq!((listed.len(), &listed), (rows.len(), &operations()));
+
+    let mut every = BTreeSet::new();
+    commands(&[], &mut every);
+    let mut named: BTreeSet<String> = parity::WITHOUT_ROUTE.iter().map(|(command, _)| (*command).to_owned()).collect();
+    let text = read("docs/cli.md");
+    for ((_, _, twin), route) in parity::ROUTES.iter().zip(&rows) {
+        let parity::Twin::Commands(twins) = twin else { continue };
+        for command in *twins {
+            named.insert((*command).to_owned());
+            let section = text.split("### `conclave ").find(|section| section.starts_with(&format!("{command}`\n")));
+            let section = section.unwrap_or_else(|| panic!("docs/cli.md has no section of {command}"));
+            assert!(code(&format!("`{section}")).contains(route), "docs/cli.md does not say that {command} is {route}");
+        }
+    }
+    assert_eq!(named, every);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait")]
 
 mod accounts;
+mod api;
 mod audit;
 mod bad_input;
 mod bench;
@@ -33,6 +34,7 @@ mod permissions;
 mod pki;
 mod roles;
 mod rooms;
+mod schema;
 mod sign_in;
 mod storm;
 mod timing;

@@ -22,6 +22,7 @@ const TABLE: &str = "
     GET    /healthz                                                              200  200  200  200   200   200   200  200
     GET    /api/v1/trust                                                         200  200  200  200   200   200   200  200
     GET    /api/v1/trust/root.pem                                                200  200  200  200   200   200   200  200
+    GET    /api/v1/openapi.json                                                  200  200  200  200   200   200   200  200
     GET    /api/v1/sign-in                                                       200  200  200  200   200   200   200  200
     GET    /api/v1/operator                                                     200  200  200  200  200  200  200  200
     GET    /api/v1/supervisory-authorities                                      200  200  200  200  200  200  200  200

@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Refusals: problem+json (RFC 9457) with stable codes. The only place of failure status codes.
 //!
-//! `texts` says what a person reads, `causes` makes problems of what went wrong inside, `refusals` documents them. What a person reads (`title`, `detail`, `way_out`) and what the log says are two things: a [`Problem`] never shows
-//! an internal error, and the log line is written once, where the internal error becomes a problem.
+//! `texts` says what a person reads, `causes` makes problems of what went wrong inside, `refusals` and `catalogue`
+//! document them. What a person reads (`title`, `detail`, `way_out`) and what the log says are two things: a [`Problem`]
+//! never shows an internal error, and the log line is written once, where the internal error becomes a problem.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use strum::{EnumDiscriminants, VariantArray};
 use utoipa::ToSchema;
 
 use crate::values::id::RequestId;
 
+pub mod catalogue;
 mod causes;
 mod refusals;
 mod texts;
 
-pub use refusals::{BodyRefusals, Refusals};
+pub use refusals::{BodyRefusals, Refusals, Refused, add_common, add_problem};
 use texts::Text;
 
 /// Why a request was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(name(ProblemKind), derive(VariantArray), doc = "A [`Problem`] without its particulars.")]
 pub enum Problem {
     /// A credential was not proven. One answer for every reason.
     SignInRefused,
@@ -107,6 +112,16 @@ pub enum Problem {
     Conflict(String),
     /// The current password of a password change is wrong.
     CurrentPasswordWrong,
+    /// What is to be changed is not what the caller read.
+    PreconditionFailed,
+    /// The idempotency key is none.
+    IdempotencyKeyInvalid,
+    /// The idempotency key came with another body before.
+    IdempotencyKeyReused,
+    /// The first request with this idempotency key is not answered yet.
+    IdempotencyInProgress,
+    /// More requests than one caller may send.
+    RateLimited(Duration),
     /// The appliance is shutting down.
     Stopping,
     /// The appliance failed; the log knows why.
@@ -119,7 +134,8 @@ pub struct ProblemBody {
     /// A URN with the code.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Stable code, for programs.
+    /// Stable code, for programs: one of those in `docs/problems.md`.
+    #[schema(schema_with = catalogue::codes)]
     pub code: String,
     /// What happened, in a few words.
     pub title: String,
@@ -140,10 +156,33 @@ impl Problem {
         self.text().code
     }
 
+    fn text(&self) -> Text {
+        ProblemKind::from(self).text()
+    }
+
+    /// What happened, in this case.
+    fn detail(&self) -> Cow<'_, str> {
+        match self {
+            Self::SignInThrottled(wait) => {
+                format!("After wrong tries this name has to wait {} s.", seconds(*wait)).into()
+            }
+            Self::Forbidden(right) => format!("This needs {right}.").into(),
+            Self::WorkspaceUnavailable(state) => format!("The workspace is in state {state}.").into(),
+            Self::MalformedRequest(detail) => (*detail).into(),
+            Self::InvalidBody(detail)
+            | Self::InvalidParameter(detail)
+            | Self::ChallengeStale(detail)
+            | Self::PasswordRefused(detail)
+            | Self::Conflict(detail) => detail.as_str().into(),
+            _ => self.text().detail.into(),
+        }
+    }
+
     /// How long the caller should wait, when that is known.
     const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::SignInThrottled(wait) => Some(*wait),
+            Self::SignInThrottled(wait) | Self::RateLimited(wait) => Some(*wait),
+            Self::IdempotencyInProgress => Some(Duration::from_secs(1)),
             Self::Busy => Some(Duration::from_secs(2)),
             Self::Stopping => Some(Duration::from_secs(5)),
             _ => None,
@@ -152,13 +191,13 @@ impl Problem {
 
     /// The whole answer. Called by the outermost layer, which knows the request's id.
     pub fn render(&self, request_id: RequestId) -> Response {
-        let Text { status, code, title, detail, way_out } = self.text();
+        let Text { status, code, title, way_out, .. } = self.text();
         let body = ProblemBody {
             kind: format!("urn:conclave:problem:{code}"),
             code: code.to_owned(),
             title: title.to_owned(),
             status: status.as_u16(),
-            detail,
+            detail: self.detail().into_owned(),
             way_out: way_out.to_owned(),
             request_id,
         };

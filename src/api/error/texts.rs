@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! What a person reads of each problem, with its stable code and its status.
+//! What a person reads of each kind of problem, with its stable code and its status.
 
 use axum::http::StatusCode;
 
-use crate::api::error::{Problem, seconds};
+use crate::api::error::ProblemKind;
 
-/// What is said of a problem.
-pub(super) struct Text {
+/// What is said of a kind of problem.
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    /// HTTP status.
     pub status: StatusCode,
+    /// Stable code, for programs.
     pub code: &'static str,
+    /// What happened, in a few words.
     pub title: &'static str,
-    pub detail: String,
+    /// What happened, when no case says more.
+    pub detail: &'static str,
+    /// What to do next.
     pub way_out: &'static str,
 }
 
-impl Problem {
-    /// What is said of it.
-    pub(super) fn text(&self) -> Text {
+impl ProblemKind {
+    /// What is said of it. A kind without its words does not compile.
+    pub const fn text(self) -> Text {
         use StatusCode as S;
-        let text = |status, code, title, detail: &str, way_out| Text {
-            status,
-            code,
-            title,
-            detail: detail.to_owned(),
-            way_out,
-        };
         match self {
             Self::SignInRefused => text(
                 S::UNAUTHORIZED,
@@ -40,11 +39,11 @@ impl Problem {
                 "The credential is right, and an admin has switched this account off.",
                 "Ask an admin of the workspace to switch it on again.",
             ),
-            Self::SignInThrottled(wait) => text(
+            Self::SignInThrottled => text(
                 S::TOO_MANY_REQUESTS,
                 "sign-in-throttled",
                 "Too many wrong tries",
-                &format!("After wrong tries this name has to wait {} s.", seconds(*wait)),
+                "After wrong tries this name has to wait.",
                 "Wait as long as Retry-After says, then try again.",
             ),
             Self::Busy => text(
@@ -68,11 +67,11 @@ impl Problem {
                 "The session was ended or has expired.",
                 "Sign in again.",
             ),
-            Self::Forbidden(right) => text(
+            Self::Forbidden => text(
                 S::FORBIDDEN,
                 "forbidden",
                 "Not allowed",
-                &format!("This needs {right}."),
+                "This needs a right that the caller does not have; the answer names it.",
                 "Ask an admin of the workspace.",
             ),
             Self::NotFound => text(
@@ -89,25 +88,25 @@ impl Problem {
                 "This address does not take that method.",
                 "See the API document for the methods it takes.",
             ),
-            Self::MalformedRequest(detail) => text(
+            Self::MalformedRequest => text(
                 S::BAD_REQUEST,
                 "malformed-request",
                 "Malformed request",
-                detail,
+                "The request can be read in two ways; the answer says which.",
                 "Send it with an HTTP client that keeps to RFC 9112.",
             ),
-            Self::InvalidBody(detail) => text(
+            Self::InvalidBody => text(
                 S::BAD_REQUEST,
                 "invalid-body",
                 "Request body refused",
-                detail,
+                "The body is not what the route takes; the answer says where.",
                 "Correct the body and send it again.",
             ),
-            Self::InvalidParameter(detail) => text(
+            Self::InvalidParameter => text(
                 S::BAD_REQUEST,
                 "invalid-parameter",
                 "Parameter refused",
-                detail,
+                "A parameter is not what the route takes; the answer says which.",
                 "Correct the parameter and send the request again.",
             ),
             Self::UnsupportedMediaType => text(
@@ -131,11 +130,11 @@ impl Problem {
                 "The body did not arrive in time.",
                 "Send the request again.",
             ),
-            Self::ChallengeStale(detail) => text(
+            Self::ChallengeStale => text(
                 S::CONFLICT,
                 "challenge-stale",
                 "Sign-in offer out of date",
-                detail,
+                "The sealing key or the challenge does not hold any more.",
                 "Try again: a fresh offer is fetched for each try.",
             ),
             Self::SealedUnreadable => text(
@@ -208,11 +207,11 @@ impl Problem {
                 "This session was begun with a password in clear, and so has no secret to get meeting keys under.",
                 "Sign in with a sealed credential (docs/sign-in.md) and ask for the ticket again.",
             ),
-            Self::PasswordRefused(detail) => text(
+            Self::PasswordRefused => text(
                 S::UNPROCESSABLE_ENTITY,
                 "password-refused",
                 "Password refused",
-                detail,
+                "The password is too easily guessed, too short or too long; the answer says which.",
                 "Choose a longer one, or several unrelated words.",
             ),
             Self::LastAdmin => text(
@@ -285,11 +284,11 @@ impl Problem {
                 "This takes the approval of a second person, for exactly this, given within the last day and not used yet.",
                 "Ask for it with `POST …/approvals`, have somebody else approve it, and name its id.",
             ),
-            Self::WorkspaceUnavailable(state) => text(
+            Self::WorkspaceUnavailable => text(
                 S::SERVICE_UNAVAILABLE,
                 "workspace-unavailable",
                 "Workspace not available",
-                &format!("The workspace is in state {state}."),
+                "The workspace is in a state in which it cannot be used; the answer names it.",
                 "The operator sees the reason with `conclave workspace show`.",
             ),
             Self::AlreadyClaimed => text(
@@ -306,15 +305,54 @@ impl Problem {
                 "This appliance has no operator yet.",
                 "Claim it on its host with `conclave setup`.",
             ),
-            Self::Conflict(detail) => {
-                text(S::CONFLICT, "conflict", "Does not fit", detail, "Look at the present state and decide again.")
-            }
+            Self::Conflict => text(
+                S::CONFLICT,
+                "conflict",
+                "Does not fit",
+                "The state of the thing does not fit the request; the answer says why.",
+                "Look at the present state and decide again.",
+            ),
             Self::CurrentPasswordWrong => text(
                 S::UNPROCESSABLE_ENTITY,
                 "current-password-wrong",
                 "Current password wrong",
                 "The current password is not right, so nothing was changed.",
                 "Type the current password again.",
+            ),
+            Self::PreconditionFailed => text(
+                S::PRECONDITION_FAILED,
+                "precondition-failed",
+                "Changed meanwhile",
+                "It is not what `If-Match` says any more: somebody changed it.",
+                "Read it again, decide again, and send the new ETag.",
+            ),
+            Self::IdempotencyKeyInvalid => text(
+                S::BAD_REQUEST,
+                "idempotency-key-invalid",
+                "Idempotency key refused",
+                "`Idempotency-Key` is not one string of 1 to 255 visible ASCII characters.",
+                "Send a UUID as the key, or none.",
+            ),
+            Self::IdempotencyKeyReused => text(
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "Idempotency key used for something else",
+                "This `Idempotency-Key` came with another body before.",
+                "Send the body that came with it, or another key.",
+            ),
+            Self::IdempotencyInProgress => text(
+                S::CONFLICT,
+                "idempotency-in-progress",
+                "First request still under way",
+                "The first request with this `Idempotency-Key` is not answered yet.",
+                "Try again after as many seconds as Retry-After says.",
+            ),
+            Self::RateLimited => text(
+                S::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Too many requests",
+                "More requests came than one caller may send.",
+                "Wait as long as Retry-After says, then go on more slowly; `RateLimit` says how many are left.",
             ),
             Self::Stopping => text(
                 S::SERVICE_UNAVAILABLE,
@@ -332,4 +370,14 @@ impl Problem {
             ),
         }
     }
+}
+
+const fn text(
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: &'static str,
+    way_out: &'static str,
+) -> Text {
+    Text { status, code, title, detail, way_out }
 }

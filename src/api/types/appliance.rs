@@ -11,16 +11,12 @@ use crate::values::name::Label;
 #[serde(deny_unknown_fields, default)]
 pub struct OperatorIdentity {
     /// The organisation.
-    #[schema(value_type = String, max_length = 200)]
     pub name: Label,
     /// Its postal address.
-    #[schema(value_type = String, max_length = 200)]
     pub address: Label,
     /// How to reach it.
-    #[schema(value_type = String, max_length = 200)]
     pub contact: Label,
     /// Who answers questions about privacy, and how to reach them.
-    #[schema(value_type = String, max_length = 200)]
     pub privacy_contact: Label,
 }
 
@@ -50,7 +46,6 @@ pub struct OperatorView {
     /// To whom people may complain.
     pub supervisory_authority: AuthorityView,
     /// Where the data is, as the operator says; empty when they said nothing.
-    #[schema(value_type = String)]
     pub residency: Label,
 }
 
@@ -64,7 +59,6 @@ pub struct ApplianceView {
     /// To whom people may complain.
     pub supervisory_authority: AuthorityView,
     /// Where the data is.
-    #[schema(value_type = String)]
     pub residency: Label,
 }
 
@@ -79,6 +73,5 @@ pub struct UpdateAppliance {
     /// Country of the supervisory authority: one of `GET /api/v1/supervisory-authorities`.
     pub supervisory_authority: Option<String>,
     /// Where the data is.
-    #[schema(value_type = Option<String>, max_length = 200)]
     pub residency: Option<Label>,
 }

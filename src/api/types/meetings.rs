@@ -67,10 +67,8 @@ pub struct AccountRef {
     #[schema(value_type = String, format = Uuid)]
     pub id: AccountId,
     /// What the person signs in with.
-    #[schema(value_type = String)]
     pub user_name: UserName,
     /// Its role.
-    #[schema(value_type = String)]
     pub role: Role,
 }
 
@@ -80,7 +78,6 @@ pub struct ParticipantView {
     /// Its number; another one after every time it comes back.
     pub number: u16,
     /// What others see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// Its account, unless that is not for the caller to see.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +141,6 @@ pub struct WaiterView {
     /// The number to admit or turn away.
     pub number: u32,
     /// What others will see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// Its account, unless that is not for the caller to see.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -24,10 +24,8 @@ pub struct PolicyView {
     /// Participants at most.
     pub capacity: u16,
     /// The lowest role that may enter.
-    #[schema(value_type = String)]
     pub entry: Role,
     /// Who waits until a moderator admits them: `off`, `guests` or `everyone` (but moderators).
-    #[schema(value_type = String)]
     pub lobby: Lobby,
     /// Loudest voices forwarded to each; 0: all.
     pub voices: u16,
@@ -57,10 +55,8 @@ pub struct PolicyChange {
     #[schema(minimum = 1, maximum = 500)]
     pub capacity: Option<u16>,
     /// The lowest role that may enter, at most one's own; `guest` in a new room.
-    #[schema(value_type = Option<String>)]
     pub entry: Option<Role>,
     /// Who waits until a moderator admits them: `off`, `guests` or `everyone` (but moderators); `off` in a new room.
-    #[schema(value_type = Option<String>)]
     pub lobby: Option<Lobby>,
     /// Loudest voices forwarded to each, 0: all; 8 in a new room.
     #[schema(minimum = 0, maximum = 500)]
@@ -75,7 +71,6 @@ pub struct PolicyChange {
 #[serde(deny_unknown_fields)]
 pub struct CreateRoom {
     /// What people will type: a to z, digits and hyphens.
-    #[schema(value_type = String)]
     pub name: RoomName,
     /// What it permits.
     #[serde(default)]
@@ -88,7 +83,6 @@ pub struct CreateRoom {
 #[serde(deny_unknown_fields)]
 pub struct UpdateRoom {
     /// A new name.
-    #[schema(value_type = Option<String>)]
     pub name: Option<RoomName>,
     /// What it shall permit; a live meeting follows at once.
     #[serde(default)]
@@ -103,7 +97,6 @@ pub struct RoomView {
     #[schema(value_type = String, format = Uuid)]
     pub id: RoomId,
     /// What people type.
-    #[schema(value_type = String)]
     pub name: RoomName,
     /// What it permits.
     pub policy: PolicyView,
@@ -131,7 +124,6 @@ pub struct LiveView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PresentView {
     /// What others see.
-    #[schema(value_type = String)]
     pub display_name: DisplayName,
     /// Says so itself.
     pub muted: bool,
@@ -142,8 +134,11 @@ pub struct PresentView {
 /// Rooms by name.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RoomList {
-    /// All that the caller may enter.
+    /// This page of those that the caller may enter.
     pub rooms: Vec<RoomView>,
+    /// Give this as `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<RoomName>,
 }
 
 /// A room, by id and name.
@@ -153,7 +148,6 @@ pub struct RoomRef {
     #[schema(value_type = String, format = Uuid)]
     pub id: RoomId,
     /// What people type.
-    #[schema(value_type = String)]
     pub name: RoomName,
 }
 
@@ -162,7 +156,6 @@ pub struct RoomRef {
 #[serde(deny_unknown_fields)]
 pub struct AskTicket {
     /// SHA-256 of a fresh X25519 public key, 32 bytes as base64url without padding.
-    #[schema(value_type = String)]
     pub key_thumbprint: KeyThumbprint,
 }
 

@@ -13,7 +13,6 @@ use crate::values::time::Timestamp;
 #[serde(deny_unknown_fields)]
 pub struct CreateWorkspace {
     /// The name people will type.
-    #[schema(value_type = String)]
     pub name: WorkspaceName,
     /// Days after which nobody may use it unless it is extended or subscribed, 1 to 365. Without it: subscribed.
     #[schema(minimum = 1, maximum = 365)]
@@ -21,11 +20,9 @@ pub struct CreateWorkspace {
     /// Accounts that may be active at once. Without it, or with 0: any number.
     pub seats: Option<u32>,
     /// Where its data is, in words; without it as for the whole appliance.
-    #[schema(value_type = Option<String>, max_length = 200)]
     pub residency: Option<Label>,
     /// The person who accepted the data processing agreement for it, on paper or otherwise. Without one an Admin of the
     /// workspace accepts it before anybody else can use the workspace.
-    #[schema(value_type = Option<String>, max_length = 80)]
     pub agreement_accepted_by: Option<DisplayName>,
 }
 
@@ -34,12 +31,10 @@ pub struct CreateWorkspace {
 #[serde(deny_unknown_fields)]
 pub struct UpdateWorkspace {
     /// Another name. The one before leads here for 90 days.
-    #[schema(value_type = Option<String>)]
     pub name: Option<WorkspaceName>,
     /// Accounts that may be active at once; 0: any number. Who is active stays so.
     pub seats: Option<u32>,
     /// Where its data is, in words; empty: as for the whole appliance.
-    #[schema(value_type = Option<String>, max_length = 200)]
     pub residency: Option<Label>,
 }
 
@@ -79,7 +74,6 @@ pub struct WorkspaceView {
     #[schema(value_type = String, format = Uuid)]
     pub id: WorkspaceId,
     /// The name people type.
-    #[schema(value_type = String)]
     pub name: WorkspaceName,
     /// State of its files: `open`, or a named state: `sealed`, `swapped`, `damaged`, `newer-schema`, `rolled-back`,
     /// `unreadable`.
@@ -107,7 +101,6 @@ pub struct WorkspaceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seats_taken: Option<u64>,
     /// Where its data is, as the operator says.
-    #[schema(value_type = String)]
     pub residency: Label,
     /// Whether a data processing agreement was accepted for it; absent when it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,8 +119,11 @@ pub struct WorkspaceView {
 /// Workspaces by name.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceList {
-    /// All of them.
+    /// This page.
     pub workspaces: Vec<WorkspaceView>,
+    /// Give this as `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<WorkspaceName>,
 }
 
 /// What a workspace permits its people.
@@ -203,7 +199,6 @@ pub struct AcceptanceView {
     /// SHA-256 of its text, in hex.
     pub sha256: String,
     /// The person who accepted it.
-    #[schema(value_type = String)]
     pub person: DisplayName,
     /// Who that was, as the audit names them.
     pub actor: String,
@@ -219,7 +214,6 @@ pub struct AcceptAgreement {
     /// SHA-256 of the text that was read, in hex: what is accepted is what was shown.
     pub sha256: String,
     /// The person who accepts it; the caller's display name when absent. Operators name who accepted it.
-    #[schema(value_type = Option<String>, max_length = 80)]
     pub person: Option<DisplayName>,
 }
 
@@ -252,7 +246,6 @@ pub struct RequestApproval {
     #[schema(value_type = String, format = Uuid)]
     pub target: ApprovalTarget,
     /// Why; the other person reads it.
-    #[schema(value_type = String, max_length = 200)]
     pub reason: Label,
 }
 
@@ -264,12 +257,11 @@ pub type ApprovalTarget = WorkspaceId;
 #[serde(deny_unknown_fields)]
 pub struct DecideApproval {
     /// `approved` or `rejected`. Whoever asked can only reject, which is to withdraw.
-    #[schema(value_type = String)]
     pub verdict: VerdictName,
 }
 
 /// What the second person says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictName {
     /// It may be done.
@@ -290,7 +282,6 @@ pub struct ApprovalView {
     #[schema(value_type = String, format = Uuid)]
     pub target: ApprovalTarget,
     /// Why.
-    #[schema(value_type = String)]
     pub reason: Label,
     /// `pending`, `approved`, `rejected`, `used` or `expired`.
     pub state: String,

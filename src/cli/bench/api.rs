@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::BenchError;
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::app;
+use crate::core::quota::Quota;
 use crate::hub::Hub;
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
@@ -24,6 +25,8 @@ use crate::values::id::RequestId;
 
 /// Connections of one address: here one machine is many clients.
 const ONE_MACHINE: usize = 256;
+/// And its requests are those of many.
+const REQUESTS_PER_MINUTE: u32 = 1_000_000;
 
 /// Where sign-ins go.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +68,7 @@ pub(super) async fn serve(hub: Arc<Hub>, clock: Clock) -> Result<Api, BenchError
         drain: server.drain_signal(),
         https: https.clone(),
         own_uid: sys::own_uid(),
+        quota: Quota::per_minute(REQUESTS_PER_MINUTE),
     };
     let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
     let router = app::router(&services);

@@ -39,8 +39,23 @@ pub struct Bucket {
 impl Bucket {
     /// A full one.
     pub fn new(rate: Rate) -> Self {
-        let cost = Duration::from_secs(1) / rate.per_second.max(1);
-        Self { cost, depth: cost * rate.burst, full_at: Moment::after_origin(Duration::ZERO) }
+        Self::with(Duration::from_secs(1) / rate.per_second.max(1), rate.burst)
+    }
+
+    /// A full one, which takes `cost` for each and holds `burst` of them.
+    pub fn with(cost: Duration, burst: u32) -> Self {
+        Self { cost, depth: cost * burst, full_at: Moment::after_origin(Duration::ZERO) }
+    }
+
+    /// When it is full.
+    pub const fn full_at(&self) -> Moment {
+        self.full_at
+    }
+
+    /// How many are in it.
+    pub fn left(&self, now: Moment) -> u32 {
+        let left = self.depth.saturating_sub(self.full_at.since(now)).as_nanos();
+        u32::try_from(left / self.cost.as_nanos().max(1)).unwrap_or(u32::MAX)
     }
 
     /// Takes one, when there is one.

@@ -106,6 +106,12 @@ impl Registry {
         all
     }
 
+    /// Up to `limit` workspaces behind `after` in the order of names.
+    pub fn page(&self, after: Option<&WorkspaceName>, limit: u32) -> Vec<Entry> {
+        let behind = self.all().into_iter().filter(|entry| after.is_none_or(|after| entry.name > *after));
+        behind.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.read(|books| books.entries.len())

@@ -74,6 +74,19 @@ pub fn all(database: &Connection) -> rusqlite::Result<Vec<Room>> {
     database.prepare_cached("SELECT * FROM rooms ORDER BY name")?.query_map([], room)?.collect()
 }
 
+/// Up to `limit` rooms behind `after` in the order of names, of those that are `visible`.
+pub fn page(
+    database: &Connection,
+    after: Option<&RoomName>,
+    limit: u32,
+    visible: impl Fn(&Room) -> bool,
+) -> rusqlite::Result<Vec<Room>> {
+    let mut statement = database.prepare_cached("SELECT * FROM rooms WHERE name > ?1 ORDER BY name")?;
+    let rows = statement.query_map(params![after.map_or("", RoomName::as_str)], room)?;
+    let visible = rows.filter(|row| row.as_ref().map_or(true, &visible));
+    visible.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
+}
+
 /// Adds a room.
 pub fn insert(write: &Write<'_>, room: &Room) -> rusqlite::Result<Result<(), RoomRefused>> {
     let count: u64 = write.sql().query_row("SELECT count(*) FROM rooms", [], |row| row.get(0))?;

@@ -57,10 +57,11 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// Everything somebody sees of it, but its date and its request id: what must not differ where nothing may be told.
+    /// Everything somebody sees of it, but its date, its request id and how many requests are left: what must not differ
+    /// where nothing may be told.
     pub fn face(&self) -> String {
         let id = self.header("x-request-id").unwrap_or_default();
-        let told = |(name, _): &&(String, String)| name != "date";
+        let told = |(name, _): &&(String, String)| name != "date" && name != "ratelimit";
         let headers: Vec<_> =
             self.headers.iter().filter(told).map(|(name, value)| format!("{name}: {value}")).collect();
         let whole = format!("{}\n{}\n\n{}", self.status, headers.join("\n"), self.text());

@@ -79,8 +79,14 @@ export class Api {
 
   /** The rooms one may enter, with who is there now. */
   async rooms(): Promise<readonly Room[]> {
-    const answer = await this.#call({ method: "GET", path: "/api/v1/rooms" });
-    return (await json<{ rooms: readonly Room[] }>(answer)).rooms;
+    const rooms: Room[] = [];
+    let path = "/api/v1/rooms";
+    for (;;) {
+      const page = await json<{ rooms: readonly Room[]; next?: string }>(await this.#call({ method: "GET", path }));
+      rooms.push(...page.rooms);
+      if (page.next === undefined) return rooms;
+      path = `/api/v1/rooms?after=${encodeURIComponent(page.next)}`;
+    }
   }
 
   async changePassword(current: string, next: string): Promise<void> {
