@@ -20,6 +20,8 @@ pub mod meetings;
 
 pub mod rooms;
 
+pub mod object;
+
 mod schemas;
 
 /// Bytes, as base64url without padding (RFC 4648 §5).
@@ -118,8 +120,10 @@ pub enum Carrier {
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// The sealed credential.
+    #[serde(default, deserialize_with = "object::optional")]
     pub sealed: Option<Sealed>,
     /// An unsealed one, when the workspace allows it.
+    #[serde(default, deserialize_with = "object::optional")]
     pub plain: Option<Credential>,
     /// What the person calls the device.
     #[schema(max_length = 80)]
@@ -205,6 +209,7 @@ pub struct CreateAccount {
     /// The role; `user` when absent.
     pub role: Option<Role>,
     /// The password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one and tells it once.
+    #[serde(default, deserialize_with = "object::optional")]
     pub sealed: Option<Sealed>,
     /// The password in clear; on the admin socket only.
     #[schema(value_type = Option<String>, format = Password)]
@@ -240,6 +245,7 @@ pub struct UpdateAccount {
 #[serde(deny_unknown_fields)]
 pub struct ResetPassword {
     /// The new password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one.
+    #[serde(default, deserialize_with = "object::optional")]
     pub sealed: Option<Sealed>,
     /// The new password in clear; on the admin socket only.
     #[schema(value_type = Option<String>, format = Password)]
@@ -261,6 +267,7 @@ pub struct PasswordSet {
 #[serde(deny_unknown_fields)]
 pub struct ChangePassword {
     /// Both passwords, sealed.
+    #[serde(deserialize_with = "object::required")]
     pub sealed: Sealed,
 }
 
@@ -491,6 +498,7 @@ pub struct Setup {
     #[schema(value_type = Vec<String>)]
     pub networks: Vec<IpNet>,
     /// The first operator.
+    #[serde(deserialize_with = "object::required")]
     pub operator: FirstOperator,
 }
 
