@@ -55,13 +55,11 @@ pub fn routes() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 struct Page {
     /// The `next` of the page before.
-    #[param(value_type = Option<String>)]
     after: Option<UserName>,
     /// Exactly this user name.
-    #[param(value_type = Option<String>)]
     user_name: Option<UserName>,
-    /// At most so many, up to 200.
-    #[param(minimum = 1, maximum = 200)]
+    /// At most so many; more than 200 is as good as 200.
+    #[param(minimum = 0)]
     limit: Option<u32>,
 }
 

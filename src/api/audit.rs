@@ -44,8 +44,8 @@ pub fn routes() -> OpenApiRouter<App> {
 struct Search {
     /// The `next` of the page before.
     before: Option<u64>,
-    /// At most so many, up to 100.
-    #[param(minimum = 1, maximum = 100)]
+    /// At most so many; more than 100 is as good as 100.
+    #[param(minimum = 0)]
     limit: Option<u32>,
     /// At this time or later (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
@@ -60,6 +60,7 @@ struct Search {
     /// What the target begins with, such as `session:` or `room:<uuid>`.
     target: Option<String>,
     /// `allowed` or `refused`.
+    #[param(value_type = Option<Outcome>)]
     outcome: Option<String>,
 }
 
@@ -144,7 +145,7 @@ async fn verify(State(app): State<App>, admin: Administration) -> Result<axum::J
 #[into_params(parameter_in = Query)]
 struct ExportAs {
     /// `jsonl` (to be verified with `conclave audit verify FILE`), `rfc5424` or `cef`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<Format>)]
     format: Option<String>,
     /// Only the records after this one.
     after: Option<u64>,
@@ -152,7 +153,7 @@ struct ExportAs {
 
 /// Export the audit, oldest first, and then its signed head. That it is exported is in it.
 #[utoipa::path(get, path = "/audit/export", tag = "audit", params(ExportAs), responses(
-    (status = 200, body = String, content_type = "application/x-ndjson"),
+    (status = 200, content((String = "application/x-ndjson"), (String = "text/plain; charset=utf-8"))),
     Refusals, Refused<409>,
 ), security(("bearer" = [])))]
 async fn export(

@@ -16,6 +16,9 @@ use utoipa_axum::routes;
 use crate::api::error::{self, ProblemBody};
 use crate::api::etag::{ETag, IfNoneMatch};
 use crate::api::services::App;
+use crate::core::audit::Outcome;
+use crate::core::audit::export::Format;
+use crate::core::auth::permission::Permission;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -25,7 +28,7 @@ use crate::api::services::App;
                        repeat a request safely, to change what nobody else changed meanwhile, and how many requests one \
                        may send: docs/api.md."
     ),
-    components(schemas(ProblemBody))
+    components(schemas(ProblemBody, Permission, Outcome, Format))
 )]
 struct Document;
 
@@ -77,8 +80,11 @@ fn name_the_workspace(operation: &mut Operation) {
 
 /// The document as it is served, and as `docs/openapi.json` has it.
 pub fn text() -> &'static str {
-    static TEXT: LazyLock<String> =
-        LazyLock::new(|| document().to_pretty_json().map(|json| format!("{json}\n")).unwrap_or_default());
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let json = document().to_pretty_json().unwrap_or_default();
+        // The registry of formats of the OpenAPI Initiative spells them so.
+        format!("{}\n", json.replace("\"format\": \"u-int", "\"format\": \"uint"))
+    });
     &TEXT
 }
 

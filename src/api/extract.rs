@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 use crate::api::error::Problem;
+use crate::api::types::object::Object;
 use crate::platform::https::BodyError;
 
 /// A JSON body.
@@ -22,7 +23,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         let bytes = body(request).await?;
         // serde_json refuses nesting deeper than 128, duplicate and unknown fields, and text that is not UTF-8.
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| Problem::InvalidBody(error.to_string()))
+        let read = serde_json::from_slice::<Object<T>>(&bytes);
+        read.map(|Object(body)| Self(body)).map_err(|error| Problem::InvalidBody(error.to_string()))
     }
 }
 

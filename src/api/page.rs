@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{IntoParams, PartialSchema};
 
 /// Things on a page, at most and when not asked.
@@ -24,7 +24,10 @@ pub struct Page<Name> {
 
 impl<Name: PartialSchema> IntoParams for Page<Name> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(PAGE));
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::UInt32)))
+            .minimum(Some(0));
         let parameter = |name: &str, description: &str, schema: RefOr<Schema>| {
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
             parameter.description(Some(description)).schema(Some(schema)).build()
@@ -32,7 +35,7 @@ impl<Name: PartialSchema> IntoParams for Page<Name> {
         vec![
             parameter("after", "The `next` of the page before.", Name::schema()),
             parameter("name", "Exactly this name.", Name::schema()),
-            parameter("limit", "At most so many, up to 200.", number.build().into()),
+            parameter("limit", "At most so many; more than 200 is as good as 200.", number.build().into()),
         ]
     }
 }

@@ -40,7 +40,6 @@ struct Asked {
     #[param(value_type = Option<String>, format = Uuid)]
     room: Option<RoomId>,
     /// As if it had this role.
-    #[param(value_type = Option<String>)]
     role: Option<Role>,
     /// As if it were given these permissions; a comma between two.
     give: Option<String>,
@@ -122,7 +121,7 @@ struct PermissionPath {
 }
 
 /// Give an account a permission by hand, besides what its role carries.
-#[utoipa::path(put, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path), IfMatch), responses(
+#[utoipa::path(put, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = Permission, Path), IfMatch), responses(
     (status = 204),
     Refusals, Refused<412>,
 ), security(("bearer" = [])))]
@@ -136,7 +135,7 @@ async fn give(
 }
 
 /// Take away a permission that an account was given by hand. What its role carries stays.
-#[utoipa::path(delete, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = String, Path), IfMatch), responses(
+#[utoipa::path(delete, path = "/accounts/{account}/permissions/{permission}", tag = "accounts", params(("account" = String, Path, format = Uuid), ("permission" = Permission, Path), IfMatch), responses(
     (status = 204),
     Refusals, Refused<412>,
 ), security(("bearer" = [])))]

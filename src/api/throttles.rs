@@ -53,7 +53,7 @@ struct NamePath {
 }
 
 /// Forget the wrong tries for a name: it may be tried at once.
-#[utoipa::path(delete, path = "/throttles/{user_name}", tag = "accounts", params(("user_name" = String, Path)), responses(
+#[utoipa::path(delete, path = "/throttles/{user_name}", tag = "accounts", params(("user_name" = UserName, Path)), responses(
     (status = 204),
     Refusals,
 ), security(("bearer" = [])))]

@@ -21,6 +21,8 @@ pub mod meetings;
 pub mod rooms;
 pub mod workspaces;
 
+pub mod object;
+
 mod schemas;
 
 /// Bytes, as base64url without padding (RFC 4648 §5).
@@ -119,8 +121,10 @@ pub enum Carrier {
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// The sealed credential.
+    #[serde(default, deserialize_with = "object::optional")]
     pub sealed: Option<Sealed>,
     /// An unsealed one, when the workspace allows it.
+    #[serde(default, deserialize_with = "object::optional")]
     pub plain: Option<Credential>,
     /// What the person calls the device.
     #[schema(max_length = 80)]
@@ -216,6 +220,7 @@ pub struct CreateAccount {
     #[schema(value_type = Option<Vec<String>>)]
     pub roles: Option<Vec<Role>>,
     /// The password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one and tells it once.
+    #[serde(default, deserialize_with = "object::optional")]
     pub sealed: Option<Sealed>,
     /// The password in clear; on the admin socket only.
     #[schema(value_type = Option<String>, format = Password)]
@@ -254,6 +259,7 @@ pub struct UpdateAccount {
 #[serde(deny_unknown_fields)]
 pub struct ResetPassword {
     /// The new password, sealed (plaintext `{"new_password":…}`). Without one the appliance makes one.
+    #[serde(default, deserialize_with = "object::optional")]
     pub sealed: Option<Sealed>,
     /// The new password in clear; on the admin socket only.
     #[schema(value_type = Option<String>, format = Password)]
@@ -275,6 +281,7 @@ pub struct PasswordSet {
 #[serde(deny_unknown_fields)]
 pub struct ChangePassword {
     /// Both passwords, sealed.
+    #[serde(deserialize_with = "object::required")]
     pub sealed: Sealed,
 }
 
@@ -460,6 +467,7 @@ pub struct Setup {
     #[schema(value_type = Vec<String>)]
     pub networks: Vec<IpNet>,
     /// The first operator.
+    #[serde(deserialize_with = "object::required")]
     pub operator: FirstOperator,
 }
 

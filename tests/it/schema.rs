@@ -6,19 +6,23 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Appliance, repository};
+use crate::harness::{Appliance, BINARY, PATIENCE, repository};
 
 /// What every answer is held to.
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance";
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+    response_headers_conformance,response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance,ignored_auth";
 /// The requests are the same in every run.
 const SEED: &str = "20261130";
 /// Made-up requests of each route, besides those that try every bound of its parameters.
-const EXAMPLES: &str = "5";
+const EXAMPLES: &str = "3";
+
+const NOBODY: &str = "0192f0c1-8f6e-4c55-9d3b-2f6a1f0e7a11";
 
 /// The program, from the packages of `tests/system/requirements.txt`.
 fn schemathesis() -> Command {
@@ -35,6 +39,16 @@ struct Scene {
     appliance: Appliance,
     operator: String,
     directory: TempDir,
+    client: Option<Child>,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if let Some(mut client) = self.client.take() {
+            drop(client.kill());
+            drop(client.wait());
+        }
+    }
 }
 
 impl Scene {
@@ -46,23 +60,65 @@ impl Scene {
         let operator = appliance.claim();
         appliance.cli_ok(&["workspace", "create", "demo"]);
         let directory = tempfile::tempdir().unwrap();
-        let scene = Self { appliance, operator, directory };
+        let mut scene = Self { appliance, operator, directory, client: None };
         scene.write("root.pem", &scene.appliance.root_pem());
-        let account = scene.made(&["account", "create", "-w", "demo", "bob"]);
-        let rooms = ["lobby", "hall", "attic"].map(|name| scene.made(&["room", "create", "-w", "demo", name]));
-        let [room, ones, operators] = rooms;
-        let known = [("account", account), ("room", room), ("workspace", scene.appliance.workspace_id("demo"))];
-        let known = known.map(|(name, id)| format!("{name} = \"{id}\"\n")).concat();
-        // What is deleted is gone for the rest.
-        let deleted =
-            [("/api/v1/rooms", ones), ("/api/v1/system/workspaces/{workspace}/rooms", operators)].map(|(path, id)| {
-                format!(
-                    "[[operations]]\ninclude-name = \"DELETE {path}/{{room}}\"\nparameters = {{ room = \"{id}\" }}\n"
-                )
-            });
-        let known = format!("[parameters]\n{known}permission = \"room.moderate\"\n{}", deleted.concat());
-        scene.write("schemathesis.toml", &known);
+        scene.pin();
         scene
+    }
+
+    /// Somebody is in a meeting, and what is asked is asked about what there is. What is deleted is gone for the rest, so
+    /// that is something else.
+    fn pin(&mut self) {
+        let account = self.made(&["account", "create", "-w", "demo", "bob"]);
+        let rooms = ["lobby", "attic", "cellar"].map(|name| self.made(&["room", "create", "-w", "demo", name]));
+        let [room, ones, operators] = &rooms;
+        let (workspace, meeting) = (self.appliance.workspace_id("demo"), self.meet());
+        let pinned = [("account", &account), ("room", room), ("workspace", &workspace), ("meeting", &meeting)];
+        let mut config = "[parameters]\npermission = \"room.moderate\"\nnumber = 1\n".to_owned();
+        config.extend(pinned.map(|(name, id)| format!("{name} = \"{id}\"\n")));
+        for (prefix, room) in [("/api/v1", ones), ("/api/v1/system/workspaces/{workspace}", operators)] {
+            for (route, parameter) in [
+                ("rooms/{room}", format!("room = \"{room}\"")),
+                ("meetings/{meeting}", format!("meeting = \"{NOBODY}\"")),
+                ("meetings/{meeting}/participants/{number}", "number = 999".to_owned()),
+            ] {
+                config.push_str(&format!(
+                    "[[operations]]\ninclude-name = \"DELETE {prefix}/{route}\"\nparameters = {{ {parameter} }}\n"
+                ));
+            }
+        }
+        // Besides what it takes for a refusal: what one did not read.
+        config.push_str("[checks]\nnegative_data_rejection.expected-statuses = [\"4xx\"]\n");
+        self.write("schemathesis.toml", &config);
+    }
+
+    /// Has somebody join a meeting; answers its id.
+    fn meet(&mut self) -> String {
+        self.write("password", &self.appliance.account("demo", "carol", "user"));
+        let mut client = Command::new(BINARY);
+        client.args([
+            "client",
+            "--server",
+            &self.appliance.origin(),
+            "--root",
+            "root.pem",
+            "-w",
+            "demo",
+            "--user",
+            "carol",
+        ]);
+        client.args(["--password-file", "password", "--room", "lobby", "--pose", "generated"]);
+        let client = client.current_dir(self.directory.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.client = Some(client.unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let meetings = self.appliance.cli_json(&["meeting", "list", "-w", "demo"]);
+            if let Some(id) = meetings["meetings"][0]["id"].as_str() {
+                return id.to_owned();
+            }
+            assert!(Instant::now() < deadline, "nobody meets");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -128,7 +184,7 @@ fn an_answer_that_is_not_in_the_document_is_found() {
     document["components"]["schemas"]["SignInOffer"]["required"] = json!(["no-such-field"]);
     document["paths"]["/api/v1/sessions"]["post"]["responses"].as_object_mut().unwrap().remove("400");
     scene.write("another.json", &document.to_string());
-    for (path, found) in [("/api/v1/sign-in", "no-such-field"), ("/api/v1/sessions", "Undocumented HTTP status code")] {
+    for (path, found) in [("/api/v1/sign-in", "no-such-field"), ("/api/v1/sessions", "Undocumented status code")] {
         let output = scene.compare("another.json", &["--url", &scene.appliance.origin(), "--include-path", path]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.code() == Some(1) && said.contains(found), "{path}: {said}");

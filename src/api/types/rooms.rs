@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::types::Base64;
+use crate::api::types::{Base64, object};
 use crate::core::auth::permission::Role;
 use crate::core::auth::ticket::KeyThumbprint;
 use crate::core::room::policy::{Lobby, RoomPolicy};
@@ -73,8 +73,7 @@ pub struct CreateRoom {
     /// What people will type: a to z, digits and hyphens.
     pub name: RoomName,
     /// What it permits.
-    #[serde(default)]
-    #[schema(value_type = Option<PolicyChange>)]
+    #[serde(default, deserialize_with = "object::required")]
     pub policy: PolicyChange,
 }
 
@@ -85,8 +84,7 @@ pub struct UpdateRoom {
     /// A new name.
     pub name: Option<RoomName>,
     /// What it shall permit; a live meeting follows at once.
-    #[serde(default)]
-    #[schema(value_type = Option<PolicyChange>)]
+    #[serde(default, deserialize_with = "object::required")]
     pub policy: PolicyChange,
 }
 

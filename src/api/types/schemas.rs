@@ -9,8 +9,10 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{RefOr, schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::core::audit::Outcome;
+use crate::core::audit::export::Format;
 use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Role, Source};
+use crate::core::auth::permission::{Permission, Role, Source};
 use crate::core::auth::ticket::KeyThumbprint;
 use crate::core::room::policy::Lobby;
 use crate::values::name::{DisplayName, Label, RoomName, UserName, WorkspaceName};
@@ -52,6 +54,9 @@ described! {
     Role as "Role": one_of(Role::ALL.map(Role::as_str));
     AccountStatus as "AccountStatus": one_of([AccountStatus::Active, AccountStatus::Disabled].map(AccountStatus::as_str));
     Lobby as "Lobby": one_of(Lobby::ALL.map(Lobby::as_str));
+    Permission as "Permission": one_of(Permission::ALL.map(Permission::as_str));
+    Outcome as "Outcome": one_of([Outcome::Allowed, Outcome::Refused].map(Outcome::as_str));
+    Format as "ExportFormat": one_of(Format::ALL.map(Format::as_str));
     Source as "Source": one_of(["role", "hand"]);
     UserName as "UserName": text((2, 64), "ada.lovelace");
     DisplayName as "DisplayName": text((1, 80), "Ada Lovelace");
