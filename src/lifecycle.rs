@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::api::claim;
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::app;
 use crate::config::Config;
@@ -176,6 +177,15 @@ where
         let relay = Relay::start(Arc::clone(&hub), settings)?;
         let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
         let router = app::router(&services);
+        if services.store.system().state() == "open"
+            && !claim::is_claimed(&services).await.unwrap_or(true)
+            && let Err(problem) = claim::announce(&services).await
+        {
+            tracing::error!(
+                problem.code = problem.code(),
+                "there is no setup code: make one with `conclave setup code`"
+            );
+        }
         for listener in listeners {
             let tls = Arc::clone(&services) as Arc<dyn https::TlsFor>;
             server.serve_tls(listener, tls, router.clone())?;

@@ -22,6 +22,7 @@ use crate::values::id::RequestId;
 
 mod accounts;
 mod audit;
+pub mod claim;
 mod credential;
 pub mod error;
 mod extract;
@@ -32,6 +33,7 @@ mod principal;
 mod rooms;
 pub mod services;
 mod session;
+mod setup;
 mod sign_in;
 mod system;
 #[cfg(feature = "test-hooks")]
@@ -57,10 +59,12 @@ fn table() -> OpenApiRouter<App> {
     };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())
+        .merge(setup::host_routes())
         .merge(workspaces::routes())
         .nest("/workspaces/{workspace}", of_a_workspace());
     let v1 = OpenApiRouter::new()
         .merge(system::public_routes())
+        .merge(setup::routes())
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use crate::api::claim::ShownCode;
 use crate::core::auth::challenge::Challenges;
 use crate::core::keys::sealing::SealingKey;
 use crate::core::limit::Softlock;
@@ -46,6 +47,8 @@ pub struct Services {
     challenges: Mutex<Challenges>,
     /// Wrong tries.
     softlock: Mutex<Softlock>,
+    /// The setup code, until the appliance is claimed.
+    pub setup_code: ShownCode,
     /// What the door counted.
     pub counters: Arc<Counters>,
     /// Whether the appliance is stopping.
@@ -82,6 +85,7 @@ impl Services {
             hub,
             challenges: Mutex::new(Challenges::new(&mut entropy::system())),
             softlock: Mutex::default(),
+            setup_code: ShownCode::default(),
             counters: server.counters,
             drain: server.drain,
             started_at,

@@ -8,11 +8,11 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::api::claim;
 use crate::api::error::{Problem, ProblemBody};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
-use crate::api::system;
 use crate::api::types::{CreateWorkspace, UpdateWorkspace, WorkspaceList, WorkspaceView};
 use crate::core::audit::Outcome;
 use crate::platform::store::registry::{self, Entry};
@@ -76,7 +76,7 @@ async fn create(
     operator: Operator,
     Json(request): Json<CreateWorkspace>,
 ) -> Result<(StatusCode, axum::Json<WorkspaceView>), Problem> {
-    system::require_claimed(&app).await?;
+    claim::require_claimed(&app).await?;
     let name = request.name.clone();
     let taken = app.store.system().read(move |database| registry::find(database, &name)).await?.is_some();
     if taken || request.name == WorkspaceName::system() {

@@ -21,8 +21,10 @@ pub mod bench;
 mod client;
 mod demo;
 mod exit;
+mod kit;
 mod meeting;
 mod output;
+mod recovery;
 mod room;
 mod session;
 mod setup;
@@ -73,8 +75,12 @@ enum Command {
     Client(Box<xr::Xr>),
     /// Measure the relay on this machine, against a relay that forwards on arrival
     Bench(Box<bench::Bench>),
-    /// Claim a new appliance: fix names and networks, make the first operator
-    Setup(setup::Setup),
+    /// Claim a new appliance
+    #[command(subcommand)]
+    Setup(setup::Command),
+    /// Make a recovery kit, or put a lost master key back with one
+    #[command(subcommand)]
+    Recovery(recovery::Command),
     /// Show how the appliance is
     Status,
     /// Create and look after workspaces
@@ -187,6 +193,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Demo(demo) => demo::run(demo, &common),
         Command::Client(client) => xr::run(*client, common.output()),
+        Command::Recovery(command) => recovery::run(command, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
         Command::Openapi => {
@@ -203,7 +210,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Setup(setup) => setup::run(door, setup).await,
+        Command::Setup(command) => setup::run(door, command).await,
         Command::Status => status::run(door).await,
         Command::Workspace(command) => workspace::run(door, command).await,
         Command::Account(command) => account::run(door, command).await,
@@ -217,6 +224,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Demo(_)
         | Command::Client(_)
         | Command::Bench(_)
+        | Command::Recovery(_)
         | Command::Config(_)
         | Command::Openapi => Ok(()),
     }

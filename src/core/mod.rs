@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod claim;
 pub mod explain;
 pub mod keys;
 pub mod limit;

@@ -14,6 +14,7 @@ mod accounts;
 mod audit;
 mod bad_input;
 mod bench;
+mod claim;
 mod cli;
 mod config;
 mod console;

@@ -83,6 +83,14 @@ pub enum Problem {
     WorkspaceUnavailable(&'static str),
     /// The appliance was claimed before.
     AlreadyClaimed,
+    /// A setup code is not the one that holds; so many tries are left.
+    SetupCodeWrong(u8),
+    /// No setup code holds, whatever was typed.
+    SetupCodeVoid,
+    /// The root that was confirmed is not the one that is kept.
+    RootNotConfirmed,
+    /// A one-time link was used, replaced, is too old, or never was. One answer for every reason.
+    LinkRefused,
     /// The appliance has to be claimed first.
     Unclaimed,
     /// The state of the thing does not fit the request.

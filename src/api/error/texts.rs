@@ -236,12 +236,44 @@ impl Problem {
                 "This appliance has been claimed.",
                 "Sign in as an operator.",
             ),
+            Self::SetupCodeWrong(left) => text(
+                S::FORBIDDEN,
+                "setup-code-wrong",
+                "Setup code wrong",
+                &match left {
+                    0 => "This is not the setup code, and it was the last try.".to_owned(),
+                    1 => "This is not the setup code. One try is left.".to_owned(),
+                    left => format!("This is not the setup code. {left} tries are left."),
+                },
+                "Compare it with the journal. A new one comes from `conclave setup code --new` on the host.",
+            ),
+            Self::SetupCodeVoid => text(
+                S::FORBIDDEN,
+                "setup-code-void",
+                "No setup code holds",
+                "The setup code is older than an hour, or was tried wrongly five times.",
+                "Make a new one with `conclave setup code --new` on the host.",
+            ),
+            Self::RootNotConfirmed => text(
+                S::CONFLICT,
+                "root-not-confirmed",
+                "Another root certificate",
+                "The root certificate that was confirmed is not the one that is kept: names and networks were fixed anew, or not yet.",
+                "Fix names and networks again, compare the fingerprint and confirm it.",
+            ),
+            Self::LinkRefused => text(
+                S::UNAUTHORIZED,
+                "link-refused",
+                "Link refused",
+                "This link does not hold. It was used, it was replaced by a newer one, it is older than an hour, or it is not complete.",
+                "Make a new one on the host with `conclave operator recover`.",
+            ),
             Self::Unclaimed => text(
                 S::CONFLICT,
                 "unclaimed",
                 "Not claimed yet",
                 "This appliance has no operator yet.",
-                "Claim it on its host with `conclave setup`.",
+                "Open its setup page, or claim it on its host with `conclave setup claim`.",
             ),
             Self::Conflict(detail) => {
                 text(S::CONFLICT, "conflict", "Does not fit", detail, "Look at the present state and decide again.")

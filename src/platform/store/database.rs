@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0002_system.sql"), system_only: true },
     Migration { sql: include_str!("migrations/0003_rooms.sql"), system_only: false },
     Migration { sql: include_str!("migrations/0004_by_hand.sql"), system_only: false },
+    Migration { sql: include_str!("migrations/0006_claim.sql"), system_only: true },
 ];
 
 /// The newest schema this release knows.

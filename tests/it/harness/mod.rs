@@ -213,7 +213,7 @@ impl Appliance {
     /// Claims it; answers the operator's password.
     pub fn claim(&self) -> String {
         let networks = ["--network", "127.0.0.0/8", "--network", "::1/128"];
-        let setup = ["setup", "--name", "localhost", "--operator", "root-operator"];
+        let setup = ["setup", "claim", "--name", "localhost", "--operator", "root-operator", "--without-recovery-kit"];
         let done = self.cli_json(&[&setup[..], &networks[..]].concat());
         done["initial_password"].as_str().unwrap().to_owned()
     }
