@@ -30,6 +30,7 @@ mod me;
 mod meetings;
 mod permissions;
 mod principal;
+mod recovery;
 mod rooms;
 pub mod services;
 mod session;
@@ -60,11 +61,13 @@ fn table() -> OpenApiRouter<App> {
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())
         .merge(setup::host_routes())
+        .merge(recovery::system_routes())
         .merge(workspaces::routes())
         .nest("/workspaces/{workspace}", of_a_workspace());
     let v1 = OpenApiRouter::new()
         .merge(system::public_routes())
         .merge(setup::routes())
+        .merge(recovery::routes())
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())

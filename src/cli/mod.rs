@@ -23,6 +23,7 @@ mod demo;
 mod exit;
 mod kit;
 mod meeting;
+mod operator;
 mod output;
 mod recovery;
 mod room;
@@ -81,6 +82,9 @@ enum Command {
     /// Make a recovery kit, or put a lost master key back with one
     #[command(subcommand)]
     Recovery(recovery::Command),
+    /// Help operators who are locked out
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Show how the appliance is
     Status,
     /// Create and look after workspaces
@@ -211,6 +215,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
     match command {
         Command::Setup(command) => setup::run(door, command).await,
+        Command::Operator(command) => operator::run(door, command).await,
         Command::Status => status::run(door).await,
         Command::Workspace(command) => workspace::run(door, command).await,
         Command::Account(command) => account::run(door, command).await,

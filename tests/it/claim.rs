@@ -364,3 +364,103 @@ fn a_kit_that_was_made_elsewhere_is_taken_by_its_public_key() {
     appliance.restart();
     assert_eq!(operators(&appliance), ["olga"]);
 }
+
+/// Sets a password by a link, as its page does.
+fn recover(appliance: &Appliance, token: &str, password: &str) -> Answer {
+    let sealed = appliance.seal(&json!({ "new_password": password }));
+    appliance.https("POST", "/api/v1/recovery", &[], Some(&json!({ "token": token, "sealed": sealed })))
+}
+
+fn recovery_token(appliance: &Appliance, name: &str) -> String {
+    let link = appliance.cli_json(&["operator", "recover", name]);
+    let (page, token) = link["url"].as_str().unwrap().split_once('#').unwrap();
+    assert_eq!(page, format!("{}/recover", appliance.origin()));
+    token.to_owned()
+}
+
+#[test]
+fn an_operator_who_is_locked_out_gets_in_by_a_link_of_the_host_once() {
+    let appliance = Appliance::start();
+    let old = appliance.claim();
+    appliance.sign_in("system", "root-operator", &old);
+    let sessions = || appliance.cli_json(&["session", "list", "-w", "system", "root-operator"])["sessions"].clone();
+
+    let unknown = appliance.cli(&["operator", "recover", "nobody"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(crate::config::text(&unknown.stderr).contains("no operator \"nobody\""));
+    appliance.account("system", "helper", "user");
+    assert_eq!(appliance.cli(&["operator", "recover", "helper"]).status.code(), Some(1), "a helper is no operator");
+
+    let replaced = recovery_token(&appliance, "root-operator");
+    let expired = recovery_token(&appliance, "root-operator");
+    appliance.advance(Duration::from_secs(3_600));
+    let token = recovery_token(&appliance, "root-operator");
+    // A weak password does not use the link up, and nothing has happened so far.
+    refused(&recover(&appliance, &token, "password1234"), 422, "password-refused");
+    assert_eq!(sessions().as_array().unwrap().len(), 1);
+    assert_eq!(recover(&appliance, &token, STRONG).json()["user_name"], "root-operator");
+    assert_eq!(sessions(), json!([]));
+    appliance.sign_in("system", "root-operator", STRONG);
+    assert_eq!(appliance.try_sign_in("system", "root-operator", &old).status, 401);
+
+    // Used, replaced, expired, never there, no token at all: one answer.
+    let face = recover(&appliance, &"A".repeat(43), STRONG).face();
+    for void in [token.as_str(), &replaced, &expired, "", "x", &token[1..]] {
+        let answer = recover(&appliance, void, STRONG);
+        refused(&answer, 401, "link-refused");
+        assert_eq!(answer.face(), face);
+    }
+    let audit = appliance.cli_json(&["audit", "list", "-w", "system"])["records"].clone();
+    let found = |action: &str, strength: &str| {
+        let records = audit.as_array().unwrap().iter();
+        records.filter(|one| one["action"] == action && one["strength"] == strength).count()
+    };
+    assert_eq!((found("operator.recovery", "local-socket"), found("account.password", "one-time-link")), (3, 1));
+    assert!(!audit.to_string().contains(&token) && !appliance.log().contains(&token));
+}
+
+#[test]
+fn every_operator_sees_who_asked_for_a_recovery_link_and_whether_it_was_used() {
+    let appliance = Appliance::start();
+    appliance.claim();
+    let other = appliance.signed_in("system", "other", "admin");
+    recovery_token(&appliance, "root-operator");
+    let token = recovery_token(&appliance, "root-operator");
+    assert_eq!(recover(&appliance, &token, STRONG).status, 200);
+    let notices = appliance.with_token(&other, "GET", "/api/v1/system/notices", None).json();
+    let recoveries = notices["recoveries"].as_array().unwrap();
+    assert_eq!(recoveries.len(), 2);
+    assert!(recoveries.iter().all(|one| one["user_name"] == "root-operator"));
+    assert_eq!(recoveries.iter().filter(|one| one["used_at"].is_string()).count(), 1, "{notices}");
+    let status = appliance.cli_ok(&["status"]);
+    assert!(status.contains("for root-operator, made 2") && status.contains("USED 2"), "{status}");
+    appliance.advance(Duration::from_secs(30 * 86_400));
+    assert_eq!(appliance.admin("GET", "/api/v1/system/notices", None).json()["recoveries"], json!([]));
+}
+
+#[test]
+fn one_link_in_many_hands_sets_one_password() {
+    let appliance = Appliance::start();
+    appliance.claim();
+    let token = recovery_token(&appliance, "root-operator");
+    let start = Barrier::new(8);
+    let answers: Vec<(String, u16)> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|number| {
+                let (start, appliance, token) = (&start, &appliance, &token);
+                scope.spawn(move || {
+                    let password = format!("{STRONG}-{number}");
+                    let sealed = appliance.seal(&json!({ "new_password": password }));
+                    let (connection, body) = (appliance.connect(), json!({ "token": token, "sealed": sealed }));
+                    start.wait();
+                    (password, connection.json("POST", "/api/v1/recovery", &[], Some(&body)).status)
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let won: Vec<_> = answers.iter().filter(|(_, status)| *status == 200).collect();
+    assert_eq!(won.len(), 1, "{answers:?}");
+    assert!(answers.iter().all(|(_, status)| matches!(status, 200 | 401)), "{answers:?}");
+    appliance.sign_in("system", "root-operator", &won[0].0);
+}

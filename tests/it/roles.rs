@@ -67,6 +67,9 @@ const TABLE: &str = "
     GET    /api/v1/setup                                                         404  404  404  404   404   404   404  404
     PUT    /api/v1/setup/scope                                                   404  404  404  404   404   404   404  404
     POST   /api/v1/setup/claim                                                   404  404  404  404   404   404   404  404
+    POST   /api/v1/recovery                                                      400  400  400  400   400   400   400  400
+    GET    /api/v1/system/notices                                                401  401  401  401   401   401   200  200
+    POST   /api/v1/system/operators/{user_name}/recovery                         404  404  404  404   404   404   404  404
     POST   /api/v1/system/setup                                                  404  404  404  404   404   404   404  409
     POST   /api/v1/system/setup/code                                             404  404  404  404   404   404   404  409
     GET    /api/v1/system/status                                                 401  401  401  401   401   401   200  200

@@ -31,6 +31,7 @@ mod database;
 pub mod error;
 pub mod files;
 pub mod keyring;
+pub mod links;
 pub mod registry;
 pub mod rooms;
 mod row;
