@@ -20,6 +20,7 @@ use crate::core::auth::permission::{Permissions, Role};
 use crate::core::claim::{Claim, CodeHash, SetupCode, StoredCode, Verdict, judge};
 use crate::core::keys::recovery::RecoveryPublicKey;
 use crate::platform::entropy;
+use crate::platform::password;
 use crate::platform::pki::{Fingerprint, Scope};
 use crate::platform::store::accounts::{self, Account};
 use crate::platform::store::claim;
@@ -27,6 +28,8 @@ use crate::platform::store::workspace::Write;
 use crate::platform::sys;
 use crate::platform::trust;
 use crate::values::id::{AccountId, WorkspaceId};
+use crate::values::name::{DisplayName, UserName};
+use crate::values::secret::SecretText;
 
 /// Whether there is an operator.
 pub async fn is_claimed(app: &Services) -> Result<bool, Problem> {
@@ -169,6 +172,36 @@ pub struct Claiming {
     pub password: Given,
     /// The recovery kit; none when somebody wants to do without.
     pub recovery: Option<RecoveryPublicKey>,
+}
+
+/// A claim without a person.
+pub struct Provided {
+    /// Names and networks.
+    pub scope: Scope,
+    /// The operator's user name.
+    pub user_name: UserName,
+    /// What others see.
+    pub display_name: DisplayName,
+    /// The password; without one nobody knows it, and the host makes a link.
+    pub password: Option<SecretText>,
+    /// The recovery kit.
+    pub recovery: Option<RecoveryPublicKey>,
+}
+
+/// Claims by `provision.toml`.
+pub async fn provide(app: &App, provided: Provided) -> Result<SetupDone, Problem> {
+    let Provided { scope, user_name, display_name, password, recovery } = provided;
+    let made = || Given::Made(password::random_password(&mut entropy::system()));
+    let claiming = Claiming {
+        caller: Caller::LOCAL,
+        code: None,
+        door: "by a provision file",
+        root: Root::New(scope),
+        operator: FirstOperator { user_name, display_name },
+        password: password.map_or_else(made, Given::Chosen),
+        recovery,
+    };
+    claim(app, claiming).await
 }
 
 /// Claims the appliance. What was begun is ended even when whoever asked hangs up: a claimed appliance must not go on

@@ -97,10 +97,12 @@ fn lifecycle_code(error: &LifecycleError) -> u8 {
     match error {
         // What an operator mends with chmod, chown or another path is configuration.
         LifecycleError::Store(StoreError::Exposed { .. } | StoreError::Io { .. }) => 64,
+        LifecycleError::Provision(_) => 64,
         LifecycleError::Store(StoreError::InUse { .. }) => 75,
         LifecycleError::Store(_) => 65,
         LifecycleError::Listen(_) | LifecycleError::AdminSocket { .. } => 71,
-        LifecycleError::Relay(_)
+        LifecycleError::Claim(_)
+        | LifecycleError::Relay(_)
         | LifecycleError::Trust(_)
         | LifecycleError::Password(_)
         | LifecycleError::System(_) => 70,

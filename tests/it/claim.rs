@@ -464,3 +464,70 @@ fn one_link_in_many_hands_sets_one_password() {
     assert!(answers.iter().all(|(_, status)| matches!(status, 200 | 401)), "{answers:?}");
     appliance.sign_in("system", "root-operator", &won[0].0);
 }
+
+/// A configuration with a provision file, and an appliance that starts by it.
+fn provisioned(provision: &str) -> (Appliance, (i32, String)) {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, config) = (dir.path().join("provision.toml"), dir.path().join("conclave.toml"));
+    fs::write(&file, provision).unwrap();
+    fs::write(&config, format!("provision = {file:?}\n")).unwrap();
+    let config = config.to_str().unwrap().to_owned();
+    Appliance::try_start(dir, &["--test-cheap-passwords", "--config", &config])
+}
+
+const PROVISION: &str = "names = [\"localhost\"]\nnetworks = [\"127.0.0.0/8\"]\nwithout_recovery_kit = true\n\
+    [operator]\nuser_name = \"olga\"\ndisplay_name = \"Olga Operator\"\n";
+
+#[test]
+fn a_provision_file_claims_without_a_person_and_is_not_looked_at_again() {
+    let (mut appliance, refusal) = provisioned(PROVISION);
+    assert_eq!(refusal, (0, String::new()));
+    is_gone(&appliance);
+    assert_eq!(operators(&appliance), ["olga"]);
+    assert!(!appliance.log().contains("setup.code"), "there was never a code");
+    // Nobody knows a password; the host lets the operator in.
+    let token = recovery_token(&appliance, "olga");
+    assert_eq!(recover(&appliance, &token, STRONG).status, 200);
+    appliance.stop_well();
+    fs::write(appliance.dir.path().join("provision.toml"), "names = 7").unwrap();
+    appliance.restart();
+    appliance.stop_well();
+    fs::remove_file(appliance.dir.path().join("provision.toml")).unwrap();
+    appliance.restart();
+    assert!(appliance.log().contains("`provision` is ignored"));
+    appliance.sign_in("system", "olga", STRONG);
+    let audit = appliance.cli_json(&["audit", "list", "-w", "system"]).to_string();
+    assert!(audit.contains("by a provision file, without recovery kit"), "{audit}");
+}
+
+#[test]
+fn a_provision_file_with_a_password_and_a_kit() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = dir.path().join("password");
+    conclave::platform::store::files::write_private(&password, format!("{STRONG}\n").as_bytes()).unwrap();
+    let text = PROVISION.replace("without_recovery_kit = true", &format!("recovery_public_key = {:?}", kit()));
+    let (appliance, _) = provisioned(&format!("{text}password_file = {password:?}\n"));
+    appliance.sign_in("system", "olga", STRONG);
+    assert!(appliance.data_dir().join("recovery.json").exists());
+}
+
+#[test]
+fn a_provision_file_that_does_not_hold_ends_the_start_before_any_socket() {
+    let weak = tempfile::tempdir().unwrap();
+    let (missing, weak) = (weak.path().join("missing"), weak.path().join("weak"));
+    conclave::platform::store::files::write_private(&weak, b"password1234").unwrap();
+    for (provision, expected) in [
+        ("names = 7".to_owned(), ["provision.toml", "names", "expected"]),
+        (PROVISION.replace("without_recovery_kit = true\n", ""), ["recovery_public_key", "is missing", "recovery new"]),
+        (format!("{PROVISION}password_file = {missing:?}\n"), ["operator.password_file", "missing", "first line"]),
+        (
+            format!("{PROVISION}password_file = {weak:?}\n"),
+            ["operator.password_file", "easy to guess", "another password"],
+        ),
+    ] {
+        let (appliance, (code, said)) = provisioned(&provision);
+        assert_eq!(code, 64, "{said}");
+        assert!(expected.iter().all(|part| said.contains(part)), "{expected:?}: {said}");
+        assert!(!appliance.admin_socket().exists());
+    }
+}
