@@ -81,12 +81,13 @@ impl Claim {
         Ok(door.output.print(&done, |done| self.text(done))?)
     }
 
+    /// With a kit that was made elsewhere, or without one.
     async fn in_one_step(&self, door: &Door, operator: &serde_json::Value) -> Result<SetupDone, Failure> {
-        let mut body = json!({ "names": self.name, "networks": self.network, "operator": operator });
-        match &self.kit.recovery_public_key {
-            Some(key) => body["recovery_public_key"] = json!(key),
-            None => body["without_recovery_kit"] = json!(true),
-        }
+        let key = &self.kit.recovery_public_key;
+        let body = json!({
+            "names": self.name, "networks": self.network, "operator": operator,
+            "recovery_public_key": key, "without_recovery_kit": key.is_none(),
+        });
         Ok(door.client.send_json(Method::POST, "/api/v1/system/setup", &body).await?)
     }
 
@@ -97,8 +98,8 @@ impl Claim {
         }
         let status: Status = door.client.get("/api/v1/system/status").await?;
         if status.claim != "unclaimed" {
-            // The one answer that says so.
-            return self.in_one_step_refused(door, operator).await;
+            // This door says so, where the setup page's is gone.
+            return self.in_one_step(door, operator).await;
         }
         let scope = json!({ "names": self.name, "networks": self.network });
         let root: ScopeDone = door.client.send_json(Method::PUT, "/api/v1/setup/scope", &scope).await?;
@@ -125,13 +126,6 @@ impl Claim {
             drop(std::fs::remove_file(file));
         }
         Ok(claimed?)
-    }
-
-    async fn in_one_step_refused(&self, door: &Door, operator: &serde_json::Value) -> Result<SetupDone, Failure> {
-        let body = json!({
-            "names": self.name, "networks": self.network, "operator": operator, "without_recovery_kit": true,
-        });
-        Ok(door.client.send_json(Method::POST, "/api/v1/system/setup", &body).await?)
     }
 
     fn text(&self, done: &SetupDone) -> String {

@@ -61,7 +61,7 @@ async function toKit(page) {
   await field(page, "Password").fill(target.password);
   await field(page, "Password again").fill(target.password);
   await press(page, "Continue");
-  await arrive(page, "The recovery kit");
+  await arrive(page, "Conclave recovery kit");
   return page.locator(".words li").allInnerTexts();
 }
 

@@ -19,6 +19,7 @@ const words = text.setup;
 
 export class Setup extends HTMLElement {
   readonly #problem = problemBox();
+  readonly #lead = h("p", { class: "lead" }, words.lead);
   readonly #steps = h("ol", { class: "steps" });
   readonly #step = h("div", { class: "setup-step" });
   readonly #scope = setupScope((root) => this.#confirm(root));
@@ -31,7 +32,7 @@ export class Setup extends HTMLElement {
     titlePage(words.title);
     this.append(
       h("h1", { class: "page-title" }, words.title),
-      h("p", { class: "lead" }, words.lead),
+      this.#lead,
       this.#steps,
       this.#problem,
       this.#step,
@@ -93,6 +94,7 @@ export class Setup extends HTMLElement {
 
   #finish(claimed: Claimed): void {
     this.#operator.forget();
+    this.#lead.hidden = true;
     this.#go(4, setupDone(claimed));
   }
 

@@ -16,8 +16,8 @@ export const enSetup = {
       certificate:
         "Your browser warned you, because nobody vouches for the certificate of a new appliance. Open the certificate in your browser and compare its SHA-256 with the log of the appliance. If they differ, stop here.",
       code: "Setup code",
-      codeHint: "From the log of the appliance, or from `conclave setup code` on it. It holds for an hour.",
-      codeVoid: "The setup code is no longer good. Make a new one on the appliance with `conclave setup code --new`.",
+      codeHint: "From the log of the appliance, or from “conclave setup code” on it. It holds for an hour.",
+      codeVoid: "The setup code is no longer good. Make a new one on the appliance with “conclave setup code --new”.",
       names: "Names",
       namesHint: "DNS names of the appliance, such as meet.example.lan, with blanks between them. What is below a name is included.",
       networks: "Networks",
@@ -44,7 +44,7 @@ export const enSetup = {
       sealed: "The password is sealed on this device before it is sent.",
     },
     kit: {
-      title: "The recovery kit",
+      title: "Conclave recovery kit",
       lead: "If the appliance loses its master key, these 24 words and a copy of its data bring everything back. They were made on this device; the appliance never sees them, and they are shown only now.",
       appliance: "Appliance",
       identity: "Identity key",

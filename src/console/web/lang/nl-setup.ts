@@ -18,8 +18,8 @@ export const nlSetup: typeof enSetup = {
       certificate:
         "Uw browser waarschuwde u, want niemand staat in voor het certificaat van een nieuwe appliance. Open het certificaat in uw browser en vergelijk de SHA-256 met het logboek van de appliance. Verschillen ze, stop dan hier.",
       code: "Instelcode",
-      codeHint: "Uit het logboek van de appliance, of van `conclave setup code` op de appliance. De code geldt een uur.",
-      codeVoid: "De instelcode geldt niet meer. Maak op de appliance een nieuwe met `conclave setup code --new`.",
+      codeHint: "Uit het logboek van de appliance, of van “conclave setup code” op de appliance. De code geldt een uur.",
+      codeVoid: "De instelcode geldt niet meer. Maak op de appliance een nieuwe met “conclave setup code --new”.",
       names: "Namen",
       namesHint: "DNS-namen van de appliance, zoals meet.example.lan, met spaties ertussen. Wat onder een naam ligt hoort erbij.",
       networks: "Netwerken",
@@ -46,7 +46,7 @@ export const nlSetup: typeof enSetup = {
       sealed: "Het wachtwoord wordt op dit apparaat verzegeld voordat het wordt verzonden.",
     },
     kit: {
-      title: "De herstelkit",
+      title: "Herstelkit van Conclave",
       lead: "Verliest de appliance haar hoofdsleutel, dan brengen deze 24 woorden en een kopie van de gegevens alles terug. Ze zijn op dit apparaat gemaakt; de appliance ziet ze nooit, en ze worden alleen nu getoond.",
       appliance: "Appliance",
       identity: "Identiteitssleutel",
