@@ -29,6 +29,15 @@ pub struct Kit {
     public: RecoveryPublicKey,
 }
 
+/// What a QR code is drawn on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// A terminal, mostly dark.
+    Terminal,
+    /// A file, to be printed on paper.
+    Paper,
+}
+
 /// What is printed with the words, when it is known.
 pub struct Whose<'a> {
     /// The appliance id.
@@ -53,7 +62,7 @@ impl Kit {
     }
 
     /// What is to be kept on paper.
-    pub fn text(&self, whose: Option<&Whose<'_>>) -> Zeroizing<String> {
+    pub fn text(&self, whose: Option<&Whose<'_>>, ground: Ground) -> Zeroizing<String> {
         let date = Clock::system().now().to_string();
         let mut known = vec![("Made on", date.get(..10).unwrap_or(&date).to_owned())];
         if let Some(whose) = whose {
@@ -72,7 +81,7 @@ impl Kit {
              conclave recovery restore --data-dir DIR\n",
             facts(&known),
             lines.join("\n"),
-            qr(&self.words.join(" ")),
+            qr(&self.words.join(" "), ground),
         ))
     }
 
@@ -82,7 +91,7 @@ impl Kit {
         let failed = |error: crate::platform::store::error::StoreError| {
             Failure::File(path.display().to_string(), std::io::Error::other(error.to_string()))
         };
-        files::write_private(path, self.text(whose).as_bytes()).map_err(failed)
+        files::write_private(path, self.text(whose, Ground::Paper).as_bytes()).map_err(failed)
     }
 
     /// Shows the kit and asks for three of its words, so that it is known to be on paper.
@@ -92,7 +101,10 @@ impl Kit {
                 "the recovery kit is shown and asked about on a terminal: write it with --kit-file FILE, give one made elsewhere with --recovery-public-key KEY, or do without with --without-recovery-kit".to_owned(),
             ));
         }
-        print(&format!("{}\nThis is shown once. Write it down or print it now.\n\n", *self.text(Some(whose))))?;
+        print(&format!(
+            "{}\nThis is shown once. Write it down or print it now.\n\n",
+            *self.text(Some(whose), Ground::Terminal)
+        ))?;
         let mut ask = |position: usize| -> std::io::Result<String> {
             print(&format!("Word {position}: "))?;
             let mut line = String::new();
@@ -156,11 +168,15 @@ pub fn base64_url(bytes: &[u8]) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A QR code of blocks, dark on light whatever the terminal's colours are; empty when the text is too long for one.
-pub fn qr(text: &str) -> String {
+/// A QR code of blocks; empty when the text is too long for one.
+pub fn qr(text: &str, ground: Ground) -> String {
     let Ok(code) = QrCode::new(text) else { return String::new() };
-    // Terminals are mostly dark: what is light in the code is what they draw.
-    let drawn = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+    // Blocks are light on a dark terminal and dark on paper, and many cameras read no code with its colours exchanged.
+    let (dark, light) = match ground {
+        Ground::Terminal => (Dense1x2::Light, Dense1x2::Dark),
+        Ground::Paper => (Dense1x2::Dark, Dense1x2::Light),
+    };
+    let drawn = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
     format!("{drawn}\n")
 }
 
@@ -190,7 +206,7 @@ mod tests {
     fn the_paper_holds_everything_and_reads_back() {
         let kit = Kit::make().unwrap();
         let whose = Whose { appliance: "00ff00ff", identity_key: &[7; 32], root_fingerprint: "abcd1234" };
-        let text = kit.text(Some(&whose));
+        let text = kit.text(Some(&whose), Ground::Paper);
         for part in ["00ff 00ff", "0707", "ABCD 1234", "  1. ", " 24. ", "█"] {
             assert!(text.contains(part), "no {part:?} in: {}", *text);
         }

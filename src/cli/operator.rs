@@ -40,7 +40,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
         ]);
         format!(
             "{facts}\n{}\nWhoever opens it sets the password. Older links of this operator are void, and the other operators see that it was made.\n",
-            kit::qr(&link.url)
+            kit::qr(&link.url, kit::Ground::Terminal)
         )
     };
     Ok(door.output.print(&link, text)?)

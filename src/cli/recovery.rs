@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::exit::Failure;
-use crate::cli::kit::{Kit, base64_url};
+use crate::cli::kit::{Ground, Kit, base64_url};
 use crate::cli::output::{Output, print};
 use crate::platform::recovery;
 use crate::platform::store::files::{self, Layout};
@@ -64,7 +64,7 @@ fn new(kit_file: Option<PathBuf>, output: Output) -> Result<(), Failure> {
                 "with --json the kit needs a place of its own: name one with --kit-file FILE".to_owned(),
             ));
         }
-        None => print(&kit.text(None))?,
+        None => print(&kit.text(None, Ground::Terminal))?,
     }
     let text = |_: &serde_json::Value| format!("\nPublic key, for the claim: {key}\n");
     Ok(output.print(&json!({ "recovery_public_key": key }), text)?)

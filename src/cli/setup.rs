@@ -13,8 +13,8 @@ use crate::api::types::Status;
 use crate::api::types::setup::{ScopeDone, SetupCodeView, SetupDone};
 use crate::cli::Door;
 use crate::cli::exit::Failure;
-use crate::cli::kit::{self, Kit, Whose};
-use crate::cli::output::{facts, grouped};
+use crate::cli::kit::{self, Ground, Kit, Whose};
+use crate::cli::output::{Output, facts, grouped};
 
 /// The claim.
 #[derive(Debug, Subcommand)]
@@ -111,6 +111,9 @@ impl Claim {
         };
         match &self.kit.kit_file {
             Some(file) => made.write(file, Some(&whose))?,
+            None if door.output == Output::Json => {
+                return Err(Failure::Usage("with --json the kit needs a place of its own: --kit-file FILE".to_owned()));
+            }
             None => made.show_and_prove(&whose)?,
         }
         let body = json!({
@@ -164,7 +167,7 @@ async fn code(door: &Door, new: bool) -> Result<(), Failure> {
         known.push(("Setup code", code.code.clone()));
         known.push(("Holds until", format!("{}, for {} wrong tries", code.expires_at, code.tries_left)));
         known.push(("Certificate", grouped(&code.fingerprint)));
-        let qr = code.urls.last().map(|url| kit::qr(url)).unwrap_or_default();
+        let qr = code.urls.last().map(|url| kit::qr(url, Ground::Terminal)).unwrap_or_default();
         format!(
             "{}\n{qr}\nThe browser warns, because nobody vouches for the certificate yet: compare its SHA-256 with the one above.\n",
             facts(&known)
