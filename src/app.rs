@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::IntoResponse;
 
+use crate::api::error::Problem;
 use crate::api::services::Services;
 use crate::{api, console};
 
 /// Everything that HTTPS and the admin socket serve.
 pub fn router(services: &Arc<Services>) -> Router {
-    api::finish(api::routes(services).merge(console::routes()))
+    let not_found = || Problem::NotFound.into_response();
+    api::finish(api::routes(services).merge(console::routes(services.store.system(), not_found)))
 }

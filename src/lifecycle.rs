@@ -24,16 +24,20 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::api::claim;
+use crate::api::error::Problem;
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::api::{appliance, life};
 use crate::app;
-use crate::config::Config;
+use crate::config::provision::{self, Provision};
+use crate::config::{Config, ConfigError};
 use crate::hub::admission::CheckTicket;
 use crate::hub::{Hub, Recording};
 use crate::platform::clock::Clock;
 use crate::platform::https::{self, Drained, LocalListener, Server};
 use crate::platform::password::{Cost, Hasher, PasswordError};
 use crate::platform::store::Store;
+use crate::platform::store::claim as stored_claim;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
 use crate::platform::store::workspace::Write;
@@ -69,6 +73,12 @@ pub enum LifecycleError {
     /// The certificates.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The provision file.
+    #[error(transparent)]
+    Provision(#[from] ConfigError),
+    /// The claim by it.
+    #[error("the appliance could not be claimed by its provision file ({code})", code = .0.code())]
+    Claim(Problem),
     /// The relay.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -151,13 +161,14 @@ where
         let error = StoreError::RolledBack { path: config.layout.database(WorkspaceId::SYSTEM) };
         tracing::error!(store.state = store.system().state(), error = %error, "the appliance is read-only");
     }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
+    let provision = runtime.block_on(provision(&store, config.provision.as_deref()))?;
     let (listeners, udp) = https::bind(&config.listen)?;
     let admin = bind_admin(&config.admin_socket)?;
     let clock = Clock::system();
     let cost = options.cost(config.password_cost);
     let hasher = Hasher::start(Hasher::threads_for_this_machine(), cost, &clock)?;
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
     runtime.block_on(async {
         probe::runs_here();
         let signals = Signals::install()?;
@@ -179,6 +190,7 @@ where
         let relay = Relay::start(Arc::clone(&hub), settings)?;
         let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
         let router = app::router(&services);
+        claim_or_announce(&services, provision).await?;
         for listener in listeners {
             let tls = Arc::clone(&services) as Arc<dyn https::TlsFor>;
             server.serve_tls(listener, tls, router.clone())?;
@@ -199,6 +211,34 @@ where
         tracing::info!(drain.finished = drained.finished, drain.aborted = drained.aborted, "stopped");
         Ok(())
     })
+}
+
+/// What a claim without a person needs; none when the appliance is claimed or no file is named.
+async fn provision(store: &Store, file: Option<&Path>) -> Result<Option<Provision>, LifecycleError> {
+    let Some(file) = file else { return Ok(None) };
+    if store.system().read(stored_claim::is_claimed).await? {
+        tracing::info!(file = %file.display(), "the appliance is claimed already: `provision` is ignored");
+        return Ok(None);
+    }
+    Ok(Some(provision::read(file)?))
+}
+
+/// Before anybody is served: claims by the file, or says where a person claims.
+async fn claim_or_announce(services: &Arc<Services>, provision: Option<Provision>) -> Result<(), LifecycleError> {
+    if let Some(Provision { scope, user_name, display_name, password, recovery }) = provision {
+        let provided = claim::Provided { scope, user_name, display_name, password, recovery };
+        let done = claim::provide(services, provided).await.map_err(LifecycleError::Claim)?;
+        tracing::info!(root.fingerprint = done.root_fingerprint, "the appliance is claimed by its provision file");
+        return Ok(());
+    }
+    let claimed = services.store.system().read(stored_claim::is_claimed).await?;
+    if !claimed
+        && services.store.system().state() == "open"
+        && let Err(problem) = claim::announce(services).await
+    {
+        tracing::error!(problem.code = problem.code(), "there is no setup code: make one with `conclave setup code`");
+    }
+    Ok(())
 }
 
 /// What the hub asks about a ticket: whose key signed it, and whether its claims hold now.

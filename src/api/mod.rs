@@ -24,6 +24,7 @@ pub mod appliance;
 mod approvals;
 mod asker;
 mod audit;
+pub mod claim;
 mod credential;
 pub mod document;
 mod download;
@@ -41,9 +42,11 @@ mod permissions;
 mod policy;
 mod principal;
 mod quota;
+mod recovery;
 mod rooms;
 pub mod services;
 mod session;
+mod setup;
 mod sign_in;
 mod system;
 #[cfg(feature = "test-hooks")]
@@ -71,6 +74,8 @@ fn table() -> OpenApiRouter<App> {
     };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())
+        .merge(setup::host_routes())
+        .merge(recovery::system_routes())
         .merge(workspaces::routes())
         .merge(life::routes())
         .merge(export::routes())
@@ -81,6 +86,8 @@ fn table() -> OpenApiRouter<App> {
         .merge(system::public_routes())
         .merge(appliance::public_routes())
         .merge(document::routes())
+        .merge(setup::routes())
+        .merge(recovery::routes())
         .merge(sign_in::routes())
         .merge(session::routes())
         .merge(me::routes())

@@ -39,11 +39,17 @@ impl Caller {
     /// The appliance by itself.
     pub const APPLIANCE: Self = Self { actor: Actor::Appliance, strength: Strength::Nothing, address: None };
 
-    const LOCAL: Self = Self { actor: Actor::LocalOperator, strength: Strength::LocalSocket, address: None };
+    /// Root on the host.
+    pub const LOCAL: Self = Self { actor: Actor::LocalOperator, strength: Strength::LocalSocket, address: None };
 
     /// Somebody who proved nothing, at the other end of this connection.
     pub const fn anonymous(peer: Peer) -> Self {
         Self { actor: Actor::Anonymous, strength: Strength::Nothing, address: address_of(peer) }
+    }
+
+    /// Somebody who proved what this says, at the other end of this connection.
+    pub const fn proven(actor: Actor, strength: Strength, peer: Peer) -> Self {
+        Self { actor, strength, address: address_of(peer) }
     }
 
     /// An account that proved its password, at the other end of this connection.
@@ -280,11 +286,13 @@ pub async fn existing_workspace(app: &Services, id: WorkspaceId) -> Result<Arc<W
     Ok(app.store.workspace(id).await?)
 }
 
-pub(super) fn peer(parts: &Parts) -> Result<Peer, Problem> {
+/// The other end of the connection.
+pub fn peer(parts: &Parts) -> Result<Peer, Problem> {
     parts.extensions.get::<Peer>().copied().ok_or(Problem::Internal)
 }
 
-pub(super) fn is_local_operator(peer: Peer, app: &Services) -> bool {
+/// Whether it is root on the host, or the appliance itself.
+pub fn is_local_operator(peer: Peer, app: &Services) -> bool {
     matches!(peer, Peer::Local { uid, .. } if uid == 0 || uid == app.own_uid)
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use crate::api::asker::Asker;
+use crate::api::claim::ShownCode;
 use crate::api::idempotency;
 use crate::core::auth::challenge::Challenges;
 use crate::core::idempotency::Answers;
@@ -57,6 +58,8 @@ pub struct Services {
     quotas: Mutex<Quotas<Asker>>,
     /// Answers that are given again.
     answers: Mutex<Answers<idempotency::Key, idempotency::Kept>>,
+    /// The setup code, until the appliance is claimed.
+    pub setup_code: ShownCode,
     /// What the door counted.
     pub counters: Arc<Counters>,
     /// Whether the appliance is stopping.
@@ -98,6 +101,7 @@ impl Services {
             stopped: Mutex::default(),
             quotas: Mutex::new(Quotas::new(server.quota)),
             answers: Mutex::new(Answers::new(idempotency::KEPT)),
+            setup_code: ShownCode::default(),
             counters: server.counters,
             drain: server.drain,
             started_at,

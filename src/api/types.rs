@@ -25,6 +25,8 @@ pub mod object;
 
 mod schemas;
 
+pub mod setup;
+
 /// Bytes, as base64url without padding (RFC 4648 §5).
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String)]
@@ -455,41 +457,6 @@ pub struct AuditVerdict {
     /// Where and how the chain is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-}
-
-/// `POST /api/v1/system/setup`: claims the appliance.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Setup {
-    /// DNS names (suffixes) that certificates may be for.
-    pub names: Vec<String>,
-    /// Networks whose addresses certificates may be for.
-    #[schema(value_type = Vec<String>)]
-    pub networks: Vec<IpNet>,
-    /// The first operator.
-    #[serde(deserialize_with = "object::required")]
-    pub operator: FirstOperator,
-}
-
-/// The first operator's account.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FirstOperator {
-    /// User name.
-    pub user_name: UserName,
-    /// Display name.
-    pub display_name: DisplayName,
-}
-
-/// The appliance was claimed.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct SetupDone {
-    /// The operator's account.
-    pub operator: AccountView,
-    /// Its password, told this once.
-    pub initial_password: String,
-    /// SHA-256 of the new root certificate, in hex.
-    pub root_fingerprint: String,
 }
 
 /// What TLS presents, and what to trust.

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::agreement;
+use crate::api::claim;
 use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
 use crate::api::extract::{Json, Path, Query};
@@ -18,7 +19,6 @@ use crate::api::idempotency;
 use crate::api::page::{Limit, Page};
 use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
-use crate::api::system;
 use crate::api::types::workspaces::{CreateWorkspace, UpdateWorkspace, WorkspaceList, WorkspaceView};
 use crate::core::audit::Outcome;
 use crate::core::workspace::{Life, Term};
@@ -74,7 +74,7 @@ async fn create(
     operator: Operator,
     Json(request): Json<CreateWorkspace>,
 ) -> Result<(StatusCode, axum::Json<WorkspaceView>), Problem> {
-    system::require_claimed(&app).await?;
+    claim::require_claimed(&app).await?;
     let now = app.clock.now();
     let life = match request.trial_days {
         None => Life::SUBSCRIBED,

@@ -9,6 +9,7 @@ use crate::cli::client::ClientError;
 use crate::client::ClientError as XrError;
 use crate::config::ConfigError;
 use crate::lifecycle::LifecycleError;
+use crate::platform::recovery::KitError;
 use crate::platform::store::error::StoreError;
 
 /// Why a command ended without success.
@@ -38,6 +39,12 @@ pub enum Failure {
     /// The XR client cannot go on.
     #[error(transparent)]
     Xr(#[from] XrError),
+    /// The command line asks for something that does not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// The recovery kit.
+    #[error(transparent)]
+    Kit(#[from] KitError),
     /// There is no password to sign in with.
     #[error("there is no password: name a file with --password-file, or set $CONCLAVE_PASSWORD")]
     NoPassword,
@@ -70,7 +77,10 @@ impl Failure {
             Self::Bench(error) if error.is_wrong_usage() => 2,
             Self::Client(_) | Self::Bench(_) => 70,
             Self::Xr(XrError::Connect { .. } | XrError::Lost | XrError::Resolve { .. }) => 69,
-            Self::Xr(XrError::Server(_)) | Self::NoPassword => 2,
+            Self::Xr(XrError::Server(_)) | Self::NoPassword | Self::Usage(_) => 2,
+            Self::Kit(KitError::Store(StoreError::Malformed { .. })) => 65,
+            Self::Kit(KitError::Store(_)) => 74,
+            Self::Kit(_) => 1,
             Self::Xr(XrError::Root(_) | XrError::Media { .. }) | Self::File(..) | Self::Io(_) => 74,
             Self::Xr(XrError::Unreadable(_) | XrError::NotSent(_)) => 70,
             Self::Xr(XrError::Refused { .. } | XrError::Offer | XrError::NoRoom(_) | XrError::Closed(_)) => 1,
@@ -87,10 +97,12 @@ fn lifecycle_code(error: &LifecycleError) -> u8 {
     match error {
         // What an operator mends with chmod, chown or another path is configuration.
         LifecycleError::Store(StoreError::Exposed { .. } | StoreError::Io { .. }) => 64,
+        LifecycleError::Provision(_) => 64,
         LifecycleError::Store(StoreError::InUse { .. }) => 75,
         LifecycleError::Store(_) => 65,
         LifecycleError::Listen(_) | LifecycleError::AdminSocket { .. } => 71,
-        LifecycleError::Relay(_)
+        LifecycleError::Claim(_)
+        | LifecycleError::Relay(_)
         | LifecycleError::Trust(_)
         | LifecycleError::Password(_)
         | LifecycleError::System(_) => 70,

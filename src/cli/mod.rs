@@ -24,11 +24,14 @@ pub mod bench;
 mod client;
 mod demo;
 mod exit;
+mod kit;
 mod meeting;
+mod operator;
 mod output;
 mod pages;
 pub mod parity;
 mod policy;
+mod recovery;
 mod room;
 mod session;
 mod setup;
@@ -80,8 +83,15 @@ enum Command {
     Client(Box<xr::Xr>),
     /// Measure the relay on this machine, against a relay that forwards on arrival
     Bench(Box<bench::Bench>),
-    /// Claim a new appliance: fix names and networks, make the first operator
-    Setup(setup::Setup),
+    /// Claim a new appliance
+    #[command(subcommand)]
+    Setup(setup::Command),
+    /// Make a recovery kit, or put a lost master key back with one
+    #[command(subcommand)]
+    Recovery(recovery::Command),
+    /// Help operators who are locked out
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Show how the appliance is
     Status,
     /// See certificates, and get the root to trust
@@ -213,6 +223,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Demo(demo) => demo::run(demo, &common),
         Command::Client(client) => xr::run(*client, common.output()),
+        Command::Recovery(command) => recovery::run(command, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
         Command::Openapi => Ok(output::print(crate::api::document::text())?),
@@ -228,7 +239,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Setup(setup) => setup::run(door, setup).await,
+        Command::Setup(command) => setup::run(door, command).await,
+        Command::Operator(command) => operator::run(door, command).await,
         Command::Status => status::run(door).await,
         Command::Trust(command) => trust::run(door, command).await,
         Command::Workspace(command) => workspace::run(door, command).await,
@@ -247,6 +259,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Demo(_)
         | Command::Client(_)
         | Command::Bench(_)
+        | Command::Recovery(_)
         | Command::Config(_)
         | Command::Openapi
         | Command::Problems

@@ -35,6 +35,12 @@ pub const KEYS: &[Key] = &[
         meaning: "The master key: exactly 32 bytes, mode 0600, refused when others can read it. Without this key it is `master.key` in the data directory, made at the first start. Keep a copy elsewhere: without it nothing opens, and a key beside the data protects only a lost backup.",
         example: Some("\"/etc/conclave/master.key\""),
     },
+    Key {
+        name: "provision",
+        flag: None,
+        meaning: "A file by which a new appliance claims itself at its start, without a person: names, networks, operator, recovery kit (docs/cli.md, `conclave serve`). Read only while nobody has claimed the appliance; it may be deleted afterwards.",
+        example: Some("\"/etc/conclave/provision.toml\""),
+    },
     key(
         "https.listen",
         Some("--listen"),
@@ -141,7 +147,8 @@ mod tests {
 
     #[test]
     fn every_key_is_described_and_every_description_has_a_key() {
-        let every = RawConfig { master_key_file: Some("/k".into()), ..RawConfig::default() };
+        let every =
+            RawConfig { master_key_file: Some("/k".into()), provision: Some("/p".into()), ..RawConfig::default() };
         let mut expected = Vec::new();
         names(&toml::Table::try_from(every).unwrap(), "", &mut expected);
         let mut described: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
@@ -158,6 +165,6 @@ mod tests {
             .map(|line| format!("{}\n", line.trim_start_matches('#')))
             .collect();
         let parsed: RawConfig = toml::from_str(&uncommented).unwrap();
-        assert_eq!(RawConfig { master_key_file: None, ..parsed }, RawConfig::default());
+        assert_eq!(RawConfig { master_key_file: None, provision: None, ..parsed }, RawConfig::default());
     }
 }

@@ -18,6 +18,7 @@ use crate::platform::telemetry::Format;
 
 pub mod keys;
 pub mod paths;
+pub mod provision;
 pub mod raw;
 
 /// Where the configuration is read from when nobody says otherwise.
@@ -31,6 +32,8 @@ const SOCKET_PATH_MAX: usize = 107;
 pub struct Config {
     /// Where files lie.
     pub layout: Layout,
+    /// What a claim without a person is read from.
+    pub provision: Option<PathBuf>,
     /// Where HTTPS listens.
     pub listen: Vec<SocketAddr>,
     /// How many requests one caller may send.
@@ -140,6 +143,7 @@ pub fn resolve(raw: RawConfig) -> Result<Config, ConfigError> {
     }
     Ok(Config {
         layout: Layout::new(raw.data_dir, raw.master_key_file),
+        provision: raw.provision,
         listen: raw.https.listen,
         quota: Quota::per_minute(raw.https.requests_per_minute),
         admin_socket: raw.admin.socket,

@@ -18,6 +18,8 @@ pub struct RawConfig {
     pub data_dir: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub master_key_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provision: Option<PathBuf>,
     pub https: RawHttps,
     pub admin: RawAdmin,
     pub log: RawLog,
@@ -30,6 +32,7 @@ impl Default for RawConfig {
         Self {
             data_dir: PathBuf::from("/var/lib/conclave"),
             master_key_file: None,
+            provision: None,
             https: RawHttps::default(),
             admin: RawAdmin::default(),
             log: RawLog::default(),

@@ -3,12 +3,19 @@
 //!
 //! Everything is compiled in and looked up by its whole path, so there is no path to traverse. Knows no other service.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+
+use crate::platform::recovery;
+use crate::platform::store::claim;
+use crate::platform::store::workspace::Workspace;
 
 /// What a page may load and do: its own script, style and API, and nothing inline.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -61,13 +68,38 @@ struct AccountPage {
     version: &'static str,
 }
 
+#[derive(Template)]
+#[template(path = "setup.html")]
+struct SetupPage {
+    lang: &'static str,
+    appliance_name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "recover.html")]
+struct RecoverPage {
+    lang: &'static str,
+    appliance_name: &'static str,
+    version: &'static str,
+}
+
 /// What the header of a page says.
 const APPLIANCE_NAME: &str = "Conclave";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Every page and asset.
-pub fn routes() -> Router {
-    let pages = Router::new().route("/", get(sign_in)).route("/account", get(account)).route("/source", get(source));
+/// Every page and asset. `system` says whether somebody has claimed the appliance; `not_found` answers for the setup
+/// page once that is so.
+pub fn routes(system: &Arc<Workspace>, not_found: fn() -> Response) -> Router {
+    let claim = Claim { system: Arc::clone(system), not_found };
+    let pages = Router::new()
+        .route("/", get(sign_in))
+        .route("/setup", get(setup))
+        .with_state(claim)
+        .route("/account", get(account))
+        .route("/recover", get(recover))
+        .route("/source", get(source))
+        .route("/assets/words.txt", get(words));
     let with_assets = ASSETS.iter().fold(pages, |router, asset| router.route(asset.path, get(async || serve(asset))));
     with_assets.layer(middleware::map_response(async |mut response: Response| {
         for (name, value) in HEADERS {
@@ -77,8 +109,44 @@ pub fn routes() -> Router {
     }))
 }
 
-async fn sign_in(headers: HeaderMap) -> Response {
+/// Whether somebody runs the appliance.
+#[derive(Clone)]
+struct Claim {
+    system: Arc<Workspace>,
+    not_found: fn() -> Response,
+}
+
+impl Claim {
+    /// A file that cannot be read is no invitation: then the appliance counts as claimed.
+    async fn is_open(&self) -> bool {
+        let claimed = self.system.read(claim::is_claimed).await;
+        let failed = |error| tracing::error!(error = %error, "whether the appliance is claimed cannot be read");
+        !claimed.map_err(failed).unwrap_or(true)
+    }
+}
+
+async fn sign_in(State(claim): State<Claim>, headers: HeaderMap) -> Response {
+    if claim.is_open().await {
+        return ([(header::CACHE_CONTROL, "no-store")], Redirect::to("/setup")).into_response();
+    }
     page(&SignInPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+async fn setup(State(claim): State<Claim>, headers: HeaderMap) -> Response {
+    if !claim.is_open().await {
+        return (claim.not_found)();
+    }
+    page(&SetupPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+async fn recover(headers: HeaderMap) -> Response {
+    page(&RecoverPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+/// What recovery kits are made of, for the setup page.
+async fn words() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, recovery::word_list()).into_response()
 }
 
 async fn account(headers: HeaderMap) -> Response {

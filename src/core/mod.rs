@@ -9,6 +9,7 @@ pub mod approval;
 pub mod audit;
 pub mod auth;
 pub mod authority;
+pub mod claim;
 pub mod explain;
 pub mod export;
 pub mod idempotency;

@@ -17,6 +17,8 @@ pub mod pki;
 #[cfg(feature = "server")]
 pub mod probe;
 #[cfg(feature = "server")]
+pub mod recovery;
+#[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
 pub mod sys;

@@ -32,3 +32,8 @@ pub fn raise_descriptor_limit() -> std::io::Result<()> {
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// The name of this host, as it was given to the kernel; nothing is asked of any network.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -11,12 +11,14 @@ use rustls::ServerConfig;
 use crate::platform::clock::Clock;
 use crate::platform::https::TlsFor;
 use crate::platform::pki::{
-    self, Authority, AuthorityParts, Certificates, Cover, DnsName, KeyPkcs8, LeafParts, Renewed, SavedLeaves, Scope,
-    Slot, Subject, tls,
+    self, Authority, AuthorityParts, Certificates, Cover, DnsName, Fingerprint, KeyPkcs8, LeafParts, Renewed,
+    SavedLeaves, Scope, Slot, Subject, tls,
 };
 use crate::platform::store::Store;
 use crate::platform::store::certificates::{self, StoredCertificate};
+use crate::platform::store::claim;
 use crate::platform::store::error::StoreError;
+use crate::platform::store::keyring::WorkspaceKeys;
 use crate::platform::store::workspace::Write;
 use crate::values::time::Timestamp;
 
@@ -47,7 +49,9 @@ impl Trust {
     /// As it was before the restart; a self-signed bootstrap certificate when there is no root yet.
     pub async fn load(store: &Store, addresses: Vec<IpAddr>, clock: Clock) -> Result<Self, TrustError> {
         let now = clock.now();
-        let (authority, leaves) = stored(store).await?;
+        // A root may be kept before the claim. Who is about to claim would lose the page if it were presented then.
+        let claimed = store.system().read(claim::is_claimed).await?;
+        let (authority, leaves) = if claimed { stored(store).await? } else { (None, None) };
         let mut unsaved = Vec::new();
         let certificates = match (authority, leaves) {
             (Some(authority), Some(leaves)) => Certificates::load(authority, &leaves)?,
@@ -76,13 +80,27 @@ impl Trust {
         Ok(tls::quic_config(Arc::new(pki::UdpCertificates(Arc::clone(&self.certificates))))?)
     }
 
-    /// Mints a root for `scope`. It is presented once it is kept: [`save_authority`], then [`Trust::install`].
+    /// Mints a root for `scope`. It is presented once it is kept and the appliance claimed: [`save_authority`], then
+    /// [`Trust::adopt`].
     pub fn mint(&self, scope: Scope, label: &str) -> Result<(Authority, AuthorityParts), TrustError> {
         Ok(Authority::mint(scope, label, self.clock.now())?)
     }
 
+    /// Presents the root that a claim has made ours.
+    pub async fn adopt(&self, store: &Store) -> Result<(), TrustError> {
+        match stored(store).await?.0 {
+            Some(authority) => self.install(store, authority).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The root that is kept, presented or not.
+    pub async fn kept(&self, store: &Store) -> Result<Option<KeptRoot>, TrustError> {
+        Ok(stored(store).await?.0.as_ref().map(KeptRoot::from))
+    }
+
     /// Presents leaves of a root that has been kept.
-    pub async fn install(&self, store: &Store, authority: Authority) -> Result<(), TrustError> {
+    async fn install(&self, store: &Store, authority: Authority) -> Result<(), TrustError> {
         let known = self.certificates.tcp().subject().addresses.iter().copied().collect();
         let subject = subject_of(authority.scope(), known);
         let renewed = self.certificates.install(authority, &subject, self.clock.now())?;
@@ -134,7 +152,7 @@ impl TlsFor for Trust {
     }
 }
 
-/// Keeps a freshly minted root and intermediate, as part of the transaction that claims the appliance.
+/// Keeps a freshly minted root and intermediate. It is not presented before the appliance is claimed.
 pub fn save_authority(write: &Write<'_>, parts: &AuthorityParts, now: Timestamp) -> rusqlite::Result<()> {
     let root_key = parts.root_key_pkcs8.as_ref().map(|key| key.expose().to_vec()).unwrap_or_default();
     let certificate = |chain: &[u8], key: Vec<u8>| StoredCertificate {
@@ -146,6 +164,27 @@ pub fn save_authority(write: &Write<'_>, parts: &AuthorityParts, now: Timestamp)
     certificates::put(write, ROOT, &certificate(&parts.root_der, root_key))?;
     let key = parts.intermediate_key_pkcs8.expose().to_vec();
     certificates::put(write, INTERMEDIATE, &certificate(&parts.intermediate_der, key))
+}
+
+/// The root that is kept: its certificate and what it is bound to.
+pub struct KeptRoot {
+    /// SHA-256 of it.
+    pub fingerprint: Fingerprint,
+    /// It, as PEM.
+    pub pem: String,
+    /// Names and networks.
+    pub scope: Scope,
+}
+
+impl From<&Authority> for KeptRoot {
+    fn from(authority: &Authority) -> Self {
+        Self { fingerprint: authority.root_fingerprint(), pem: authority.root_pem(), scope: authority.scope().clone() }
+    }
+}
+
+/// SHA-256 of the root that is kept, presented or not; none before names and networks were fixed.
+pub fn kept_root(database: &rusqlite::Connection, keys: &WorkspaceKeys) -> rusqlite::Result<Option<Fingerprint>> {
+    Ok(certificates::find(database, keys, ROOT)?.map(|root| Fingerprint::of(&root.chain)))
 }
 
 fn stored_leaf(parts: &LeafParts) -> StoredCertificate {

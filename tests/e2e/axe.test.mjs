@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // axe-core on every page and in the states that matter, light and dark.
 
-import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { launch, visitor } from "./browser.mjs";
+import { audit } from "./look.mjs";
 import { PATIENCE_MS, alert, fillSignIn, openSignIn, signIn, signOut, submit, withPeople } from "./steps.mjs";
-
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser?.close());
-
-async function audit(page, state) {
-  await page.evaluate(axe);
-  const { violations, passes } = await page.evaluate(() =>
-    window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
-  );
-  assert.ok(passes.length > 10, "axe looked at the page");
-  const told = violations.map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.map((node) => node.html).join("\n  ")}`);
-  assert.deepEqual(told, [], state);
-}
 
 for (const colorScheme of ["light", "dark"]) {
   test(`axe finds nothing in ${colorScheme}`, async () => {

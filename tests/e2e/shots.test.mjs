@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Pictures of both pages at three sizes, light and dark, into $CONCLAVE_SHOTS; and that no size scrolls sideways.
 
-import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, target, visitor } from "./browser.mjs";
+import { SIZES, look } from "./look.mjs";
 import { PATIENCE_MS, openSignIn, signIn, signOut, withPeople } from "./steps.mjs";
-
-const SIZES = {
-  phone: { width: 390, height: 844 },
-  laptop: { width: 1366, height: 768 },
-  wide: { width: 2560, height: 1440 },
-};
 
 let browser;
 before(async () => {
@@ -20,12 +13,6 @@ before(async () => {
   if (target.shots) await mkdir(target.shots, { recursive: true });
 });
 after(() => browser?.close());
-
-async function look(page, name) {
-  const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.ok(sideways <= 0, `${name} scrolls sideways by ${sideways} px`);
-  if (target.shots) await page.screenshot({ path: join(target.shots, `${name}.png`), fullPage: true });
-}
 
 for (const [size, viewport] of Object.entries(SIZES)) {
   for (const colorScheme of ["light", "dark"]) {

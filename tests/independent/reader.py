@@ -452,7 +452,7 @@ def parse_record(record):
     actor, strength, _, action, _, decision, _ = texts[1:]
     if texts[0] != "conclave-audit-1" or not ACTOR.fullmatch(actor) or not action:
         raise CheckFailed(f"a record of another form: {texts[:2]}")
-    if strength not in ("local-socket", "password", "none") or decision not in ("allowed", "refused"):
+    if strength not in ("local-socket", "password", "one-time-link", "setup-code", "none") or decision not in ("allowed", "refused"):
         raise CheckFailed(f"strength {strength!r}, decision {decision!r}")
     return fields
 

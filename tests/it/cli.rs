@@ -52,12 +52,18 @@ fn an_appliance_is_claimed_once() {
     let appliance = Appliance::start();
     assert_eq!(appliance.cli_json(&["status"])["claim"], "unclaimed");
     refused(&appliance.cli(&["workspace", "create", "demo"]), &["Not claimed", "conclave setup", "unclaimed"]);
-    refused(&appliance.cli(&["setup", "--operator", "x"]), &["user name is too short", "invalid-body"]);
-    refused(&appliance.cli(&["setup", "--operator", "root", "--name", "not a name"]), &["not a name", "invalid-body"]);
+    refused(
+        &appliance.cli(&["setup", "claim", "--operator", "x", "--without-recovery-kit"]),
+        &["user name is too short", "invalid-body"],
+    );
+    let bad_name = ["setup", "claim", "--operator", "root", "--name", "not a name", "--without-recovery-kit"];
+    refused(&appliance.cli(&bad_name), &["not a name", "invalid-body"]);
     assert_eq!(appliance.cli_json(&["status"])["claim"], "unclaimed");
 
     let setup = [
         "setup",
+        "claim",
+        "--without-recovery-kit",
         "--name",
         "localhost",
         "--network",
@@ -252,7 +258,7 @@ fn every_admin_action_leaves_one_record_that_says_who() {
         &["account", "create", "-w", "demo", "ada"][..],
         &["account", "disable", "-w", "demo", "ada"],
         &["workspace", "create", "demo"],
-        &["setup", "--name", "localhost", "--operator", "eve"],
+        &["setup", "claim", "--name", "localhost", "--operator", "eve", "--without-recovery-kit"],
     ] {
         assert_eq!(appliance.cli(arguments).status.code(), Some(1));
     }

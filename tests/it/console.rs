@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{Appliance, repository, tool};
+use crate::harness::{Appliance, BINARY, repository, tool};
 
 #[test]
 fn the_pages_work_in_a_real_browser() {
@@ -15,18 +15,37 @@ fn the_pages_work_in_a_real_browser() {
     let home = tempfile::tempdir().unwrap();
     trust_root(home.path(), &appliance.root_pem());
 
+    let mut tests = browser_tests(&appliance, ["demo", "ada", &password]);
+    passes(tests.env("CONCLAVE_CA_HOME", home.path()));
+}
+
+#[test]
+fn a_new_appliance_is_claimed_in_a_real_browser() {
+    let appliance = Appliance::start();
+    let code = appliance.cli_json(&["setup", "code"])["code"].as_str().unwrap().to_owned();
+    let mut tests = browser_tests(&appliance, ["system", "olga", "walnut-orbit-cactus-ferry-42"]);
+    tests.arg("claim.mjs").env("CONCLAVE_CODE", code).env("CONCLAVE_BINARY", BINARY);
+    passes(tests.env("CONCLAVE_ADMIN_SOCKET", appliance.admin_socket()));
+}
+
+/// Node's own test runner, with who is to sign in where.
+fn browser_tests(appliance: &Appliance, [workspace, user, password]: [&str; 3]) -> Command {
     let e2e = repository().join("tests/e2e");
     assert!(e2e.join("node_modules").is_dir(), "the browser tests are not installed: run `make setup-test`");
-    let output = tool("node")
+    let mut command = tool("node");
+    command
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .current_dir(&e2e)
         .env("CONCLAVE_URL", appliance.origin())
-        .env("CONCLAVE_WORKSPACE", "demo")
-        .env("CONCLAVE_USER", "ada")
-        .env("CONCLAVE_PASSWORD", &password)
-        .env("CONCLAVE_CA_HOME", home.path())
-        .output()
-        .unwrap();
+        .env("CONCLAVE_WORKSPACE", workspace)
+        .env("CONCLAVE_USER", user)
+        .env("CONCLAVE_PASSWORD", password);
+    command
+}
+
+/// Every test passes, and none is skipped.
+fn passes(tests: &mut Command) {
+    let output = tests.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     let passed =
@@ -55,6 +74,8 @@ fn pages_and_assets_carry_their_headers() {
     for (path, kind) in [
         ("/", "text/html"),
         ("/account", "text/html"),
+        ("/recover", "text/html"),
+        ("/assets/words.txt", "text/plain"),
         ("/assets/console.js", "text/javascript"),
         ("/assets/console.css", "text/css"),
         ("/source", "text/plain"),

@@ -62,7 +62,9 @@ fn usage_output_and_absence_have_codes() {
     ] {
         ends(&run(wrong), 2, &["Usage"]);
     }
-    for command in [&["status"][..], &["workspace", "list"], &["setup", "--operator", "root"]] {
+    for command in
+        [&["status"][..], &["workspace", "list"], &["setup", "claim", "--operator", "root"], &["setup", "code"]]
+    {
         ends(
             &run(&[&["--admin-socket", socket], command].concat()),
             69,
@@ -163,7 +165,11 @@ fn the_admin_socket_is_for_root_and_the_appliance_alone() {
         ends(&as_nobody(command), 77, &way_out);
     }
     // What is on the host only does not exist for anybody else.
-    ends(&as_nobody(&["setup", "--name", "localhost", "--operator", "eve"]), 1, &["Not found"]);
+    ends(
+        &as_nobody(&["setup", "claim", "--name", "localhost", "--operator", "eve", "--without-recovery-kit"]),
+        1,
+        &["Not found"],
+    );
     let list = appliance.cli_json(&["workspace", "list"]);
     assert_eq!(list["workspaces"].as_array().unwrap().len(), 1);
     assert_eq!(appliance.cli_json(&["account", "list", "-w", "demo"])["accounts"], serde_json::json!([]));

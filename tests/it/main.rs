@@ -15,6 +15,7 @@ mod api;
 mod audit;
 mod bad_input;
 mod bench;
+mod claim;
 mod cli;
 mod config;
 mod console;

@@ -76,7 +76,14 @@ const TABLE: &str = "
     DELETE /api/v1/meetings/{meeting}/participants/{number}/mute                 401  403  403  404   404   404   401  401
     PUT    /api/v1/meetings/{meeting}/lobby/{number}                             401  403  403  404   404   404   401  401
     DELETE /api/v1/meetings/{meeting}/lobby/{number}                             401  403  403  404   404   404   401  401
+    GET    /api/v1/setup                                                         404  404  404  404   404   404   404  404
+    PUT    /api/v1/setup/scope                                                   404  404  404  404   404   404   404  404
+    POST   /api/v1/setup/claim                                                   404  404  404  404   404   404   404  404
+    POST   /api/v1/recovery                                                      400  400  400  400   400   400   400  400
+    GET    /api/v1/system/notices                                                401  401  401  401   401   401   200  200
+    POST   /api/v1/system/operators/{user_name}/recovery                         404  404  404  404   404   404   404  404
     POST   /api/v1/system/setup                                                  404  404  404  404   404   404   404  409
+    POST   /api/v1/system/setup/code                                             404  404  404  404   404   404   404  409
     GET    /api/v1/system/status                                                 401  401  401  401   401   401   200  200
     GET    /api/v1/system/workspaces                                             401  401  401  401   401   401   200  200
     POST   /api/v1/system/workspaces                                             401  401  401  401   401   401   201  201
@@ -176,6 +183,7 @@ fn body(row: &Row, who: usize) -> Option<Value> {
         ("POST", path) if path.ends_with("/workspaces") => Some(json!({ "name": format!("made-{who}") })),
         ("POST", path) if path.ends_with("/setup") => Some(json!({
             "names": ["localhost"], "networks": [], "operator": { "user_name": "mallory", "display_name": "Mallory" },
+            "without_recovery_kit": true,
         })),
         _ => Some(json!({})),
     }
@@ -391,7 +399,7 @@ fn only_admins_of_the_system_are_operators() {
         assert_eq!(scene.appliance.with_token(&token, "GET", "/api/v1/me", None).status, 200, "{role}");
     }
     // The network knows no way to the doors of the host.
-    for path in ["/api/v1/system/setup", "/test-hooks/clock", "/test-hooks/tick"] {
+    for path in ["/api/v1/system/setup", "/api/v1/system/setup/code", "/test-hooks/clock", "/test-hooks/tick"] {
         let answer = scene.ask("operator", "POST", path, Some(&json!({})));
         assert_eq!((answer.status, answer.code().as_str()), (404, "not-found"), "{path}");
     }

@@ -106,6 +106,14 @@ pub enum Problem {
     WorkspaceUnavailable(&'static str),
     /// The appliance was claimed before.
     AlreadyClaimed,
+    /// A setup code is not the one that holds; so many tries are left.
+    SetupCodeWrong(u8),
+    /// No setup code holds, whatever was typed.
+    SetupCodeVoid,
+    /// The root that was confirmed is not the one that is kept.
+    RootNotConfirmed,
+    /// A one-time link was used, replaced, is too old, or never was. One answer for every reason.
+    LinkRefused,
     /// The appliance has to be claimed first.
     Unclaimed,
     /// The state of the thing does not fit the request.
@@ -168,6 +176,9 @@ impl Problem {
             }
             Self::Forbidden(right) => format!("This needs {right}.").into(),
             Self::WorkspaceUnavailable(state) => format!("The workspace is in state {state}.").into(),
+            Self::SetupCodeWrong(0) => "This is not the setup code, and it was the last try.".into(),
+            Self::SetupCodeWrong(1) => "This is not the setup code. One try is left.".into(),
+            Self::SetupCodeWrong(left) => format!("This is not the setup code. {left} tries are left.").into(),
             Self::MalformedRequest(detail) => (*detail).into(),
             Self::InvalidBody(detail)
             | Self::InvalidParameter(detail)

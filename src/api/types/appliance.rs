@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::types::object;
 use crate::values::name::Label;
 
 /// Who runs the appliance. Stored as it is shown.
@@ -69,6 +70,7 @@ pub struct UpdateAppliance {
     /// Forward voice at all. Every live meeting follows at once.
     pub voice: Option<bool>,
     /// Who runs it, as a whole.
+    #[serde(default, deserialize_with = "object::optional")]
     pub operator: Option<OperatorIdentity>,
     /// Country of the supervisory authority: one of `GET /api/v1/supervisory-authorities`.
     pub supervisory_authority: Option<String>,

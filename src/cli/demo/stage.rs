@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::api::types::meetings::MeetingView;
 use crate::api::types::rooms::{RoomList, RoomView};
+use crate::api::types::setup::SetupDone;
 use crate::api::types::workspaces::{WorkspaceList, WorkspaceView};
-use crate::api::types::{AccountList, CreatedAccount, PasswordSet, SetupDone, Status, TrustView};
+use crate::api::types::{AccountList, CreatedAccount, PasswordSet, Status, TrustView};
 use crate::cli::client::{Client, ClientError};
 use crate::lifecycle::Ready;
 
@@ -43,6 +44,7 @@ impl Stage {
             let body = json!({
                 "names": ["localhost"], "networks": ["127.0.0.0/8", "::1/128"],
                 "operator": { "user_name": OPERATOR, "display_name": "Demo operator" },
+                "without_recovery_kit": true,
             });
             let _: SetupDone = client.send_json(Method::POST, "/api/v1/system/setup", &body).await?;
         }

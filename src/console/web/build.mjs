@@ -11,10 +11,13 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 // The notice that the MIT licence of @hpke/core and @hpke/common asks for travels with the bundle.
 const core = JSON.parse(await readFile(here("node_modules/@hpke/core/package.json"), "utf8"));
 const common = JSON.parse(await readFile(here("node_modules/@hpke/common/package.json"), "utf8"));
+// qrcode-generator comes without a file of its licence; its sources name it.
+const qr = JSON.parse(await readFile(here("node_modules/qrcode-generator/package.json"), "utf8"));
 const mit = (await readFile(here("node_modules/@hpke/core/LICENSE"), "utf8")).trim();
 const notice = [
   "/*! Conclave console. SPDX-License-Identifier: AGPL-3.0-or-later. Source code: /source",
-  `Includes @hpke/core ${core.version} and @hpke/common ${common.version}:`,
+  `Includes @hpke/core ${core.version} and @hpke/common ${common.version}, and`,
+  `qrcode-generator ${qr.version}, Copyright (c) 2009 Kazuhiko Arase, all under the MIT licence:`,
   "",
   mit,
   "*/",

@@ -8,6 +8,8 @@ import "./elements/appliance";
 import "./elements/sign-out";
 import "./elements/account";
 import "./elements/sign-in";
+import "./elements/setup";
+import "./elements/recover";
 
 localisePage();
 keepFragment();

@@ -54,6 +54,10 @@ pub enum Strength {
     LocalSocket,
     /// A password.
     Password,
+    /// A link that an operator made on the host, once.
+    OneTimeLink,
+    /// A setup code.
+    SetupCode,
     /// Not at all.
     Nothing,
 }
@@ -64,6 +68,8 @@ impl Strength {
         match self {
             Self::LocalSocket => "local-socket",
             Self::Password => "password",
+            Self::OneTimeLink => "one-time-link",
+            Self::SetupCode => "setup-code",
             Self::Nothing => "none",
         }
     }

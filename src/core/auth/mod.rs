@@ -4,6 +4,7 @@
 //! Everything here is a decision; reading accounts, hashing passwords and signing tokens happen elsewhere.
 
 pub mod challenge;
+pub mod link;
 pub mod login;
 pub mod permission;
 pub mod refresh;

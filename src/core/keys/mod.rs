@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod epoch;
 pub mod frame;
 pub mod identity;
+pub mod recovery;
 pub mod sealing;
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0003_rooms.sql"), system_only: false },
     Migration { sql: include_str!("migrations/0004_by_hand.sql"), system_only: false },
     Migration { sql: include_str!("migrations/0005_life.sql"), system_only: true },
+    Migration { sql: include_str!("migrations/0006_claim.sql"), system_only: true },
     Migration { sql: include_str!("migrations/0007_policy.sql"), system_only: false },
 ];
 
@@ -235,7 +236,10 @@ fn check_every_page(connection: &Connection, path: &Path) -> Result<(), StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::claim::Claim;
     use crate::platform::entropy;
+    use crate::platform::store::{claim, settings};
+    use crate::values::time::Timestamp;
 
     const W: WorkspaceId = WorkspaceId::from_bytes([1; 16]);
 
@@ -341,6 +345,25 @@ mod tests {
         let read = connection.query_row("SELECT sum(length(value)) FROM meta", [], |row| row.get::<_, i64>(0));
         let error = from_sqlite(&path, read.unwrap_err());
         assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn an_appliance_that_was_claimed_before_there_was_a_table_for_it_stays_claimed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("system.db"), Key256::random(&mut entropy::system()));
+        let connection = create(&path, &key, WorkspaceId::SYSTEM).unwrap();
+        assert!(!claim::is_claimed(&connection).unwrap());
+        connection
+            .execute_batch(
+                "DROP TABLE claim; DROP TABLE one_time_links;
+                 INSERT INTO settings (key, value) VALUES ('claimed_at', '2026-11-23T16:30:00.125Z')",
+            )
+            .unwrap();
+        let migration = MIGRATIONS.iter().find(|migration| migration.sql.contains("CREATE TABLE claim")).unwrap();
+        connection.execute_batch(migration.sql).unwrap();
+        let at = Timestamp::from_millis(1_795_451_400_125);
+        assert_eq!(claim::load(&connection).unwrap(), Claim::Claimed { at });
+        assert_eq!(settings::get(&connection, "claimed_at").unwrap(), None);
     }
 
     #[test]

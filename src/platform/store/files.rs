@@ -60,6 +60,11 @@ impl Layout {
         }
     }
 
+    /// The master key, sealed to the recovery kit.
+    pub fn recovery(&self) -> PathBuf {
+        self.root.join("recovery.json")
+    }
+
     /// Whether there is a database already.
     pub fn has_databases(&self) -> Result<bool, StoreError> {
         let workspaces = self.root.join("workspaces");

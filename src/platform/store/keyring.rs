@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::keys::envelope::{self, EnvelopeError, FieldPlace, NONCE_LEN, Purpose, WrappedKey};
 use crate::core::keys::identity::Identity;
+use crate::core::keys::recovery::{RecoveryError, RecoveryPublicKey};
 use crate::platform::entropy;
+use crate::platform::recovery;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files::{self, Layout};
 use crate::values::id::WorkspaceId;
@@ -165,6 +167,11 @@ impl Keyring {
     pub fn ids(&self) -> Vec<WorkspaceId> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.keys().chain(self.sealed.keys()).copied().collect()
+    }
+
+    /// What `recovery.json` is to hold: the master key, sealed to a recovery kit for this appliance.
+    pub fn sealed_to(&self, kit: &RecoveryPublicKey, appliance: &str) -> Result<Vec<u8>, RecoveryError> {
+        recovery::seal_master_key(&self.master, appliance, kit)
     }
 
     /// Why the keys of a workspace are sealed, if they are.

@@ -30,10 +30,12 @@ pub mod anchor;
 pub mod approvals;
 pub mod audit_log;
 pub mod certificates;
+pub mod claim;
 mod database;
 pub mod error;
 pub mod files;
 pub mod keyring;
+pub mod links;
 pub mod policy;
 pub mod registry;
 pub mod rooms;
@@ -186,6 +188,12 @@ impl Store {
     /// The unwrapped keys.
     pub const fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Writes `recovery.json`; part of the transaction that claims, so that no claim is without it.
+    pub fn recovery_writer(&self, bytes: Vec<u8>) -> impl FnOnce() -> Result<(), StoreError> + Send + 'static {
+        let path = self.layout.recovery();
+        move || files::write_private(&path, &bytes)
     }
 
     /// The workspace with this id, opened if need be. That it exists is the caller's knowledge (the registry's).

@@ -61,6 +61,15 @@ impl Appliance {
         appliance
     }
 
+    /// An appliance that may refuse to start: then with its exit code and what it said.
+    pub fn try_start(dir: TempDir, arguments: &[&str]) -> (Self, (i32, String)) {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let mut appliance = Self { child: None, dir, address: listen, listen, arguments, wrapper: Vec::new() };
+        let refusal = appliance.try_spawn().err();
+        (appliance, refusal.unwrap_or_default())
+    }
+
     /// A claimed appliance (names `localhost`, networks loopback) with the workspace `demo`.
     pub fn claimed() -> Self {
         Self::claimed_with(&["--test-cheap-passwords"])
@@ -112,6 +121,12 @@ impl Appliance {
     }
 
     fn spawn(&mut self) {
+        if let Err((code, said)) = self.try_spawn() {
+            panic!("the appliance ended with {code}:\n{said}");
+        }
+    }
+
+    fn try_spawn(&mut self) -> Result<(), (i32, String)> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let begin = log.metadata().unwrap().len();
         self.child = Some(self.command().stderr(log).spawn().unwrap());
@@ -122,10 +137,12 @@ impl Appliance {
             if let Some(line) = new.lines().find(|line| line.contains("serving https.addresses=")) {
                 let address = line.split('[').nth(1).and_then(|rest| rest.split([',', ']']).next());
                 self.address = address.unwrap().parse().unwrap();
-                return;
+                return Ok(());
             }
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                panic!("the appliance ended with {status}:\n{new}");
+                self.child = None;
+                let said = fs::read_to_string(self.log_file()).unwrap();
+                return Err((status.code().unwrap_or(-1), said[usize::try_from(begin).unwrap()..].to_owned()));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -213,7 +230,7 @@ impl Appliance {
     /// Claims it; answers the operator's password.
     pub fn claim(&self) -> String {
         let networks = ["--network", "127.0.0.0/8", "--network", "::1/128"];
-        let setup = ["setup", "--name", "localhost", "--operator", "root-operator"];
+        let setup = ["setup", "claim", "--name", "localhost", "--operator", "root-operator", "--without-recovery-kit"];
         let done = self.cli_json(&[&setup[..], &networks[..]].concat());
         done["initial_password"].as_str().unwrap().to_owned()
     }

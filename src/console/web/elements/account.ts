@@ -9,6 +9,7 @@ import { go } from "../page/fragment";
 import { isPassing, noticeOf } from "../page/notice";
 import { type Failure, failureOf } from "../sdk/failure";
 import type { Account } from "../sdk/types";
+import { noticeList } from "./notice-list";
 import { passwordChange } from "./password-change";
 import { permissionList } from "./permission-list";
 import { problemBox } from "./problem";
@@ -52,10 +53,10 @@ export class AccountPage extends HTMLElement {
     document.querySelector<SignOut>("conclave-sign-out")?.reveal(this.#problem);
     this.#content.removeAttribute("aria-busy");
     // Operators have no rooms.
-    const rooms = account.workspace.name === OPERATORS ? [] : [roomList()];
+    const first = account.workspace.name === OPERATORS ? operatorsOwn(account) : [roomList()];
     this.#content.replaceChildren(
       profile(account),
-      h("div", { class: "account-main" }, ...rooms, sessionList(), passwordChange(account)),
+      h("div", { class: "account-main" }, ...first, sessionList(), passwordChange(account)),
       permissionList(account.permissions, account.by_hand),
     );
   }
@@ -66,6 +67,11 @@ export class AccountPage extends HTMLElement {
     this.#content.replaceChildren();
     this.#problem.show(noticeOf(failure), { retry: isPassing(failure) ? () => void this.#load() : undefined });
   }
+}
+
+/** What concerns those who run the appliance, and not whoever helps them. */
+function operatorsOwn(account: Account): HTMLElement[] {
+  return account.role === "admin" ? [noticeList()] : [];
 }
 
 customElements.define("conclave-account", AccountPage);

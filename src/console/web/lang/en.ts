@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Every word that the console says in English. The shape of this object is the shape of every language.
 
+import { enSetup } from "./en-setup";
+
 export const en = {
+  ...enSetup,
   skip: "Skip to content",
   footer: { source: "Source code and licence (AGPL-3.0-or-later)", version: "Version" },
   notice: {
@@ -54,6 +57,12 @@ export const en = {
       "challenge-stale": "That took too long",
       "workspace-unavailable": "The workspace is not available",
       "not-found": "It is no longer there",
+      "setup-code-wrong": "The setup code is wrong",
+      "setup-code-void": "No setup code holds",
+      "root-not-confirmed": "The root certificate changed",
+      "already-claimed": "Somebody else was faster",
+      "link-refused": "This link does not hold",
+      "user-name-taken": "This user name is taken",
       internal: "The appliance failed",
     } as Readonly<Record<string, string>>,
   },

@@ -2,8 +2,10 @@
 // Every word that the console says in Dutch. Product words (appliance, workspace, room) stay as they are.
 
 import type { Text } from "./en";
+import { nlSetup } from "./nl-setup";
 
 export const nl: Text = {
+  ...nlSetup,
   skip: "Naar de inhoud",
   footer: { source: "Broncode en licentie (AGPL-3.0-or-later)", version: "Versie" },
   notice: {
@@ -55,6 +57,12 @@ export const nl: Text = {
       "challenge-stale": "Dat duurde te lang",
       "workspace-unavailable": "De workspace is niet beschikbaar",
       "not-found": "Het is er niet meer",
+      "setup-code-wrong": "De instelcode is onjuist",
+      "setup-code-void": "Er geldt geen instelcode",
+      "root-not-confirmed": "Het rootcertificaat is veranderd",
+      "already-claimed": "Iemand anders was sneller",
+      "link-refused": "Deze link geldt niet",
+      "user-name-taken": "Deze gebruikersnaam is bezet",
       internal: "Er ging iets mis in de appliance",
     },
   },

@@ -6,7 +6,7 @@ import type { Bytes } from "./bytes";
 import { Refusal, failureOf, readProblem } from "./failure";
 import { type Offer, type OfferAnswer, verifyOffer } from "./offer";
 import { type Credential, seal } from "./seal";
-import type { Account, Room, Session, TokenAnswer } from "./types";
+import type { Account, Claimed, Recovery, Room, Root, Session, SetupFacts, TokenAnswer } from "./types";
 
 /** Longer than a full sign-in queue takes to drain, so that a wait is not mistaken for silence. */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -96,6 +96,55 @@ export class Api {
     await this.#call({ method: "PUT", path: "/api/v1/me/password", body });
   }
 
+  /** What somebody sees of an appliance that nobody claimed. */
+  async setupFacts(): Promise<SetupFacts> {
+    return json<SetupFacts>(await this.#open({ method: "GET", path: "/api/v1/setup" }));
+  }
+
+  async fixScope(code: string, names: readonly string[], networks: readonly string[]): Promise<Root> {
+    const body = async (): Promise<unknown> => ({ code, names, networks });
+    return json<Root>(await this.#open({ method: "PUT", path: "/api/v1/setup/scope", body }));
+  }
+
+  async claim(
+    code: string,
+    operator: { readonly user_name: string; readonly display_name: string },
+    password: string,
+    recoveryPublicKey: string,
+    rootFingerprint: string,
+  ): Promise<Claimed> {
+    const body = async (): Promise<unknown> => ({
+      code,
+      operator,
+      sealed: await seal(await this.offer(), this.origin, { new_password: password }),
+      recovery_public_key: recoveryPublicKey,
+      root_fingerprint: rootFingerprint,
+    });
+    return json<Claimed>(await this.#open({ method: "POST", path: "/api/v1/setup/claim", body }));
+  }
+
+  /** The words of which recovery kits are made. */
+  async recoveryWords(): Promise<readonly string[]> {
+    const answer = await this.#open({ method: "GET", path: "/assets/words.txt" });
+    return (await answer.text()).split("\n");
+  }
+
+  /** Sets a new password by a one-time link; answers whose it is. */
+  async recover(token: string, password: string): Promise<string> {
+    const body = async (): Promise<unknown> => ({
+      token,
+      sealed: await seal(await this.offer(), this.origin, { new_password: password }),
+    });
+    const answer = await this.#open({ method: "POST", path: "/api/v1/recovery", body });
+    return (await json<{ user_name: string }>(answer)).user_name;
+  }
+
+  /** Recovery links of the last thirty days, for operators. */
+  async recoveries(): Promise<readonly Recovery[]> {
+    const answer = await this.#call({ method: "GET", path: "/api/v1/system/notices" });
+    return (await json<{ recoveries: readonly Recovery[] }>(answer)).recoveries;
+  }
+
   async signOut(): Promise<void> {
     try {
       await this.#call({ method: "DELETE", path: "/api/v1/session" });
@@ -118,6 +167,13 @@ export class Api {
     if (second.ok) return second;
     // With a token this fresh, a 401 says that the session ended in between.
     throw new Refusal(second.status === 401 ? { kind: "signed-out" } : await readProblem(second));
+  }
+
+  /** What needs nobody to be signed in. */
+  async #open(call: Call): Promise<Response> {
+    const answer = await this.#fetch(call);
+    if (!answer.ok) throw new Refusal(await readProblem(answer));
+    return answer;
   }
 
   async #fetch(call: Call): Promise<Response> {

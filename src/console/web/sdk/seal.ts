@@ -25,6 +25,10 @@ export interface PasswordChange {
   readonly new_password: string;
 }
 
+export interface NewPassword {
+  readonly new_password: string;
+}
+
 const suite = new CipherSuite({
   kem: new DhkemX25519HkdfSha256(),
   kdf: new HkdfSha256(),
@@ -42,7 +46,7 @@ function sealingInfo(offer: Offer, origin: string): Bytes {
   );
 }
 
-export async function seal(offer: Offer, origin: string, secret: Credential | PasswordChange): Promise<Sealed> {
+export async function seal(offer: Offer, origin: string, secret: Credential | NewPassword | PasswordChange): Promise<Sealed> {
   const sender = await suite.createSenderContext({
     recipientPublicKey: await suite.kem.deserializePublicKey(offer.sealingKey.buffer),
     info: sealingInfo(offer, origin).buffer,

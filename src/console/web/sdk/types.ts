@@ -35,6 +35,37 @@ export interface Room {
   readonly participants: readonly Present[];
 }
 
+/** A root that the appliance made and does not present yet. */
+export interface Root {
+  /** SHA-256 in hex. */
+  readonly root_fingerprint: string;
+  readonly names: readonly string[];
+  readonly networks: readonly string[];
+}
+
+/** What somebody sees of an appliance that nobody claimed. */
+export interface SetupFacts {
+  readonly appliance: string;
+  readonly identity_key: string;
+  readonly tries_left: number;
+  readonly names: readonly string[];
+  readonly networks: readonly string[];
+  readonly root?: Root;
+}
+
+export interface Claimed {
+  readonly operator: Account;
+  readonly root_fingerprint: string;
+  readonly urls: readonly string[];
+}
+
+/** A link by which an operator set, or may set, a new password. */
+export interface Recovery {
+  readonly user_name: string;
+  readonly asked_at: string;
+  readonly used_at?: string;
+}
+
 export interface TokenAnswer {
   readonly access_token: string;
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Table `one_time_links` of `system.db`: links by which operators set a new password.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::core::auth::link::{LINK_LIFE, REMEMBERED};
+use crate::platform::store::row::{id, text, time};
+use crate::platform::store::workspace::Write;
+use crate::values::id::AccountId;
+use crate::values::name::UserName;
+use crate::values::time::Timestamp;
+
+/// A link that was made, without what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// For whom.
+    pub user_name: UserName,
+    /// When.
+    pub created_at: Timestamp,
+    /// Until when it holds.
+    pub expires_at: Timestamp,
+    /// When it was used.
+    pub used_at: Option<Timestamp>,
+}
+
+/// A new link, in place of those of the same account. What is older than it is remembered goes.
+pub fn insert(write: &Write<'_>, hash: &[u8; 32], account: AccountId, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = write.sql();
+    sql.execute("DELETE FROM one_time_links WHERE created_at <= ?1", params![(now - REMEMBERED).as_millis()])?;
+    sql.execute("UPDATE one_time_links SET replaced = 1 WHERE account = ?1", params![account.as_bytes()])?;
+    sql.execute(
+        "INSERT INTO one_time_links (hash, account, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)",
+        params![hash, account.as_bytes(), now.as_millis(), (now + LINK_LIFE).as_millis()],
+    )?;
+    Ok(())
+}
+
+/// Whose link this is, while it holds.
+pub fn find(database: &Connection, hash: &[u8; 32], now: Timestamp) -> rusqlite::Result<Option<AccountId>> {
+    let sql = "SELECT account FROM one_time_links
+               WHERE hash = ?1 AND used_at IS NULL AND replaced = 0 AND expires_at > ?2";
+    let account = |row: &Row<'_>| id(row, "account").map(AccountId::from_bytes);
+    database.query_row(sql, params![hash, now.as_millis()], account).optional()
+}
+
+/// Uses a link up; says whether it held.
+pub fn redeem(write: &Write<'_>, hash: &[u8; 32], now: Timestamp) -> rusqlite::Result<bool> {
+    let sql = "UPDATE one_time_links SET used_at = ?2
+               WHERE hash = ?1 AND used_at IS NULL AND replaced = 0 AND expires_at > ?2";
+    Ok(write.sql().execute(sql, params![hash, now.as_millis()])? == 1)
+}
+
+/// The links that are remembered, newest first.
+pub fn remembered(database: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Link>> {
+    let sql = "SELECT user_name, one_time_links.created_at AS made_at, expires_at, used_at
+               FROM one_time_links JOIN accounts ON accounts.id = account
+               WHERE one_time_links.created_at > ?1 ORDER BY one_time_links.created_at DESC";
+    let link = |row: &Row<'_>| {
+        Ok(Link {
+            user_name: text(row, "user_name")?,
+            created_at: time(row, "made_at")?,
+            expires_at: time(row, "expires_at")?,
+            used_at: row.get::<_, Option<i64>>("used_at")?.map(Timestamp::from_millis),
+        })
+    };
+    let mut statement = database.prepare_cached(sql)?;
+    statement.query_map(params![(now - REMEMBERED).as_millis()], link)?.collect()
+}
