@@ -100,6 +100,9 @@ fn the_setup_page_claims_with_the_code_of_the_journal() {
     appliance.restart();
     let facts = page(&appliance).json("GET", "/api/v1/setup", &[], None).json();
     assert_eq!(facts["root"]["root_fingerprint"], json!(root));
+    let trust = page(&appliance).json("GET", "/api/v1/trust", &[], None).json();
+    assert_eq!((&trust["fingerprint"], &trust["root_pem"]), (&facts["fingerprint"], &Value::Null));
+    assert_ne!(facts["fingerprint"], json!(root));
     refused(&claim(&appliance, &claim_body(&code, &root, "olga")), 403, "setup-code-wrong");
     let code = self::code(&appliance);
 
@@ -393,6 +396,7 @@ fn an_operator_who_is_locked_out_gets_in_by_a_link_of_the_host_once() {
 
     let replaced = recovery_token(&appliance, "root-operator");
     let expired = recovery_token(&appliance, "root-operator");
+    refused(&recover(&appliance, &replaced, STRONG), 401, "link-refused");
     appliance.advance(Duration::from_secs(3_600));
     let token = recovery_token(&appliance, "root-operator");
     // A weak password does not use the link up, and nothing has happened so far.

@@ -62,5 +62,27 @@ code=0; wait "$pid" || code=$?
 pid=
 check "Ctrl-C ends with 0"                  test "$code" -eq 0
 check "nothing is left of the socket"       test ! -e "$work/demo/admin.sock"
+
+"$binary" serve --data-dir "$work/new" --admin-socket "$work/new.sock" --listen 127.0.0.1:0 2>"$work/new.log" &
+pid=$!
+for _ in $(seq 600); do
+    grep -q "serving" "$work/new.log" && break
+    kill -0 "$pid" 2>/dev/null || { cat "$work/new.log"; exit 1; }
+    sleep 0.1
+done
+new() { "$binary" --admin-socket "$work/new.sock" "$@"; }
+code=$(sed -n 's/.*setup\.code="\([^"]*\)".*/\1/p' "$work/new.log")
+check "a new appliance says its setup code" test -n "$code"
+check "and again when asked"                sh -c "'$binary' --admin-socket '$work/new.sock' setup code | grep -q '$code'"
+check "its setup page is there"             curl -sSfk -o /dev/null "$(sed -n 's/.*setup\.url="\([^"]*\)".*/\1/p' "$work/new.log")"
+check "it is claimed on the host"           new setup claim --name localhost --operator olga --kit-file "$work/kit.txt"
+check "once"                                not new setup claim --name localhost --operator eve --without-recovery-kit
+check "an operator gets a link"             new operator recover olga
+kill -TERM "$pid"
+code=0; wait "$pid" || code=$?
+pid=
+check "it stops well"                       test "$code" -eq 0
+rm "$work/new/master.key"
+check "the kit brings the master key back"  "$binary" recovery restore --data-dir "$work/new" --words-file "$work/kit.txt"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

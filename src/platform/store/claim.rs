@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Table `claim` of `system.db`: one row, and the one statement that claims.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::core::claim::{Claim, CodeHash, StoredCode, Verdict, judge};
 use crate::core::keys::recovery::RecoveryPublicKey;
@@ -27,13 +27,6 @@ pub fn load(database: &Connection) -> rusqlite::Result<Claim> {
 /// Whether there is an operator.
 pub fn is_claimed(database: &Connection) -> rusqlite::Result<bool> {
     Ok(matches!(load(database)?, Claim::Claimed { .. }))
-}
-
-/// The public half of the recovery kit; none when it was claimed without one.
-pub fn recovery_public_key(database: &Connection) -> rusqlite::Result<Option<RecoveryPublicKey>> {
-    let stored: Option<Option<[u8; 32]>> =
-        database.query_row("SELECT recovery_public_key FROM claim", [], |row| row.get(0)).optional()?;
-    Ok(stored.flatten().map(RecoveryPublicKey::new))
 }
 
 /// A new code in place of the old one; says whether there may be one.
