@@ -13,7 +13,7 @@ use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
 use crate::api::extract::Json;
 use crate::api::principal::Administration;
 use crate::api::services::{App, Services};
-use crate::api::types::workspaces::{PolicyView, UpdatePolicy};
+use crate::api::types::workspaces::{UpdateWorkspacePolicy, WorkspacePolicyView};
 use crate::core::audit::Outcome;
 use crate::core::auth::permission::{Permission, Role};
 use crate::core::workspace::policy::WorkspacePolicy;
@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Show what the workspace permits.
 #[utoipa::path(get, path = "/policy", tag = "policy", params(IfNoneMatch), responses(
-    (status = 200, body = PolicyView),
+    (status = 200, body = WorkspacePolicyView),
     (status = 304, description = "What the caller has is what there is."),
     Refusals,
 ), security(("bearer" = [])))]
@@ -42,15 +42,15 @@ async fn show(State(app): State<App>, admin: Administration, have: IfNoneMatch) 
 }
 
 /// Change what the workspace permits. Live meetings follow at once; sessions that live end when new ones would have.
-#[utoipa::path(patch, path = "/policy", tag = "policy", params(IfMatch), request_body = UpdatePolicy, responses(
-    (status = 200, body = PolicyView),
+#[utoipa::path(patch, path = "/policy", tag = "policy", params(IfMatch), request_body = UpdateWorkspacePolicy, responses(
+    (status = 200, body = WorkspacePolicyView),
     Refused<412>, Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
     State(app): State<App>,
     admin: Administration,
     expected: IfMatch,
-    Json(request): Json<UpdatePolicy>,
+    Json(request): Json<UpdateWorkspacePolicy>,
 ) -> Result<Response, Problem> {
     admin.require(Permission::WorkspacePolicy)?;
     if request.factors.as_ref().is_some_and(|factors| factors != &FACTORS) {
@@ -90,7 +90,7 @@ async fn update(
     Ok(ETag::of(&shown).with(&shown))
 }
 
-fn changed(before: WorkspacePolicy, request: &UpdatePolicy) -> WorkspacePolicy {
+fn changed(before: WorkspacePolicy, request: &UpdateWorkspacePolicy) -> WorkspacePolicy {
     WorkspacePolicy {
         voice: request.voice.unwrap_or(before.voice),
         screen_share: request.screen_share.unwrap_or(before.screen_share),
@@ -126,8 +126,8 @@ fn told(policy: &WorkspacePolicy) -> String {
     )
 }
 
-pub(super) fn view(app: &Services, policy: WorkspacePolicy) -> PolicyView {
-    PolicyView {
+pub(super) fn view(app: &Services, policy: WorkspacePolicy) -> WorkspacePolicyView {
+    WorkspacePolicyView {
         voice: policy.voice,
         screen_share: policy.screen_share,
         guests: policy.guests,

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::api::types::workspaces::PolicyView;
+use crate::api::types::workspaces::WorkspacePolicyView;
 use crate::cli::exit::Failure;
 use crate::cli::output::facts;
 use crate::cli::workspace::Allowed;
@@ -76,7 +76,7 @@ impl Change {
 
 /// Runs the command.
 pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
-    let view: PolicyView = match command {
+    let view: WorkspacePolicyView = match command {
         Command::Show { at } => door.client.get(&workspace::path_to(door, &at, "policy").await?).await?,
         Command::Set { at, change } => {
             let path = workspace::path_to(door, &at, "policy").await?;
@@ -86,7 +86,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
     Ok(door.output.print(&view, text)?)
 }
 
-fn text(policy: &PolicyView) -> String {
+fn text(policy: &WorkspacePolicyView) -> String {
     let allowed = |allowed: bool| if allowed { "allowed" } else { "refused" }.to_owned();
     let voice = if policy.appliance_voice { "" } else { " (off for the whole appliance)" };
     let persistent = match policy.persistent_days {

@@ -58,7 +58,7 @@ impl Scene {
         fs::write(&config, "[https]\nrequests_per_minute = 1000000\n").unwrap();
         let appliance = Appliance::start_in(dir, &["--test-cheap-passwords", "--config", config.to_str().unwrap()]);
         let operator = appliance.claim();
-        appliance.cli_ok(&["workspace", "create", "demo"]);
+        appliance.workspace("demo");
         let directory = tempfile::tempdir().unwrap();
         let mut scene = Self { appliance, operator, directory, client: None };
         scene.write("root.pem", &scene.appliance.root_pem());

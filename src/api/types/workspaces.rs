@@ -128,7 +128,7 @@ pub struct WorkspaceList {
 
 /// What a workspace permits its people.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct PolicyView {
+pub struct WorkspacePolicyView {
     /// Voice is forwarded in its meetings, where the room and the whole appliance permit it too.
     pub voice: bool,
     /// Screens may be shared in its meetings, where the room permits it too.
@@ -154,7 +154,7 @@ pub struct PolicyView {
 /// `PATCH …/policy`: what is named is changed.
 #[derive(Debug, Default, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UpdatePolicy {
+pub struct UpdateWorkspacePolicy {
     /// Forward voice.
     pub voice: Option<bool>,
     /// Let screens be shared.
