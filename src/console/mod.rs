@@ -61,13 +61,34 @@ struct AccountPage {
     version: &'static str,
 }
 
+#[derive(Template)]
+#[template(path = "workspace.html")]
+struct WorkspacePage {
+    lang: &'static str,
+    appliance_name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "operator.html")]
+struct OperatorPage {
+    lang: &'static str,
+    appliance_name: &'static str,
+    version: &'static str,
+}
+
 /// What the header of a page says.
 const APPLIANCE_NAME: &str = "Conclave";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Every page and asset.
 pub fn routes() -> Router {
-    let pages = Router::new().route("/", get(sign_in)).route("/account", get(account)).route("/source", get(source));
+    let pages = Router::new()
+        .route("/", get(sign_in))
+        .route("/account", get(account))
+        .route("/workspace", get(workspace))
+        .route("/operator", get(operator))
+        .route("/source", get(source));
     let with_assets = ASSETS.iter().fold(pages, |router, asset| router.route(asset.path, get(async || serve(asset))));
     with_assets.layer(middleware::map_response(async |mut response: Response| {
         for (name, value) in HEADERS {
@@ -83,6 +104,14 @@ async fn sign_in(headers: HeaderMap) -> Response {
 
 async fn account(headers: HeaderMap) -> Response {
     page(&AccountPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+async fn workspace(headers: HeaderMap) -> Response {
+    page(&WorkspacePage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+async fn operator(headers: HeaderMap) -> Response {
+    page(&OperatorPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
 }
 
 /// The offer that section 13 of the AGPL asks for.

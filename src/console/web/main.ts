@@ -8,6 +8,10 @@ import "./elements/appliance";
 import "./elements/sign-out";
 import "./elements/account";
 import "./elements/sign-in";
+import "./elements/navigation";
+import "./elements/operator-link";
+import "./elements/workspace";
+import "./elements/operator";
 
 localisePage();
 keepFragment();
