@@ -34,7 +34,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
       await openSignIn(page);
       await look(page, `sign-in-${size}-${colorScheme}`);
       await withPeople(page);
-      await signIn(page);
+      await signIn(page, { stay: true });
       await page.locator("conclave-room-list").getByText("Silenced").waitFor({ timeout: PATIENCE_MS });
       await look(page, `account-${size}-${colorScheme}`);
       await signOut(page);

@@ -36,6 +36,16 @@ test("who may change the policy finds it by the bar, the others do not and are t
   await context.close();
 });
 
+test("it says who accepted the agreement, and which text", async () => {
+  const { context, page } = await visitor(browser);
+  await signInAt(page, people.grace, "/workspace");
+  const record = page.locator("conclave-agreement-record");
+  await record.getByText("Tess Ter").waitFor({ timeout: PATIENCE_MS });
+  assert.match(await record.locator("code").last().innerText(), /^[0-9a-f]{64}$/);
+  await signOut(page);
+  await context.close();
+});
+
 test("before the agreement is accepted the page leads to it", async () => {
   const { context, page } = await visitor(browser);
   await signIn(page, people.wanda);

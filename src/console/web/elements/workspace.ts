@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// <conclave-workspace>: the workspace for who may change its policy: what it permits, and for Admins what waits for a
-// second person.
+// <conclave-workspace>: the workspace for who may change its policy: what it permits, which agreement was accepted for
+// it, and for Admins what waits for a second person.
 
 import { text } from "../lang/index";
 import { h } from "../page/dom";
 import { go, keeping } from "../page/fragment";
 import { isAdmin, isOperator, mayChangePolicy } from "../page/rights";
 import type { Account } from "../sdk/types";
+import { agreementRecord } from "./agreement-record";
 import { approvalList } from "./approval-list";
 import { NO_AGREEMENT, policyForm } from "./policy-form";
 import { SignedInPage } from "./signed-in-page";
@@ -27,7 +28,7 @@ export class WorkspacePage extends SignedInPage {
     document.addEventListener(NO_AGREEMENT, () => go("/account"));
     const approvals = isAdmin(account) ? [approvalList("/api/v1", account)] : [];
     this.content.className = "columns";
-    this.content.replaceChildren(h("p", { class: "page-lead" }, words.of(account.workspace.name)), policyForm(), ...approvals);
+    this.content.replaceChildren(h("p", { class: "page-lead" }, words.of(account.workspace.name)), policyForm(), h("div", { class: "column" }, ...approvals, agreementRecord()));
   }
 }
 

@@ -11,7 +11,7 @@ export const rules = {
   confirm: { working: "One moment…" },
   agreement: {
     title: "Data processing agreement",
-    lead: "Nobody can use this workspace before somebody accepts this agreement for your organisation. Read it first; it is short.",
+    lead: "Nobody can use this workspace before somebody accepts this agreement for your organisation. Read it first.",
     leadNewer: "This is a newer text than the one that was accepted. People can go on working; accept it when you have read it.",
     label: "Text of the agreement",
     hash: "SHA-256 of this text",
@@ -25,8 +25,11 @@ export const rules = {
     read: "Read and accept it",
     waiting: "This workspace is not open yet",
     waitingDetail: "An Admin of the workspace has to accept the data processing agreement first. Until then nobody can enter a room.",
-    waitingWayOut: "Ask an Admin to sign in here and accept it. Then load this page again.",
+    waitingWayOut: "Ask an Admin to sign in here and accept it. Then look again.",
     again: "Look again",
+    loading: "Looking who accepted it…",
+    by: "Accepted by",
+    hashOf: "SHA-256 of the text",
   },
   policy: {
     page: "Workspace",

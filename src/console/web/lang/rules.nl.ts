@@ -13,7 +13,7 @@ export const rules: typeof english = {
   confirm: { working: "Een ogenblik…" },
   agreement: {
     title: "Verwerkersovereenkomst",
-    lead: "Niemand kan deze workspace gebruiken voordat iemand deze overeenkomst namens uw organisatie aanvaardt. Lees haar eerst; zij is kort.",
+    lead: "Niemand kan deze workspace gebruiken voordat iemand deze overeenkomst namens uw organisatie aanvaardt. Lees haar eerst.",
     leadNewer: "Dit is een nieuwere tekst dan de aanvaarde. Iedereen kan doorwerken; aanvaard haar als u haar gelezen hebt.",
     label: "Tekst van de overeenkomst",
     hash: "SHA-256 van deze tekst",
@@ -27,8 +27,11 @@ export const rules: typeof english = {
     read: "Lezen en aanvaarden",
     waiting: "Deze workspace is nog niet open",
     waitingDetail: "Een Admin van de workspace moet eerst de verwerkersovereenkomst aanvaarden. Tot dan kan niemand een room binnengaan.",
-    waitingWayOut: "Vraag een Admin zich hier aan te melden en haar te aanvaarden. Laad daarna deze pagina opnieuw.",
+    waitingWayOut: "Vraag een Admin zich hier aan te melden en haar te aanvaarden. Kijk daarna opnieuw.",
     again: "Opnieuw kijken",
+    loading: "Er wordt gekeken wie haar aanvaardde…",
+    by: "Aanvaard door",
+    hashOf: "SHA-256 van de tekst",
   },
   policy: {
     page: "Workspace",
