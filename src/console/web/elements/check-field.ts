@@ -14,11 +14,11 @@ interface Options {
 export class CheckField extends HTMLElement {
   readonly input = h("input", { type: "checkbox" });
   /** Where more can be said about it. */
-  readonly more = h("div", { class: "check-more" });
+  readonly more = h("div", { class: "tick-more" });
   readonly #error = h("p", { class: "field-error", hidden: true });
 
   fill({ id, label, hint, look }: Options): this {
-    this.className = look === "switch" ? "check switch" : "check";
+    this.className = look === "switch" ? "tick switch" : "tick";
     this.input.id = id;
     this.input.name = id;
     if (look === "switch") this.input.setAttribute("role", "switch");
@@ -26,7 +26,7 @@ export class CheckField extends HTMLElement {
     const hintNode = hint === undefined ? null : h("p", { class: "field-hint", id: `${id}-hint` }, hint);
     this.input.setAttribute("aria-describedby", hintNode === null ? this.#error.id : `${hintNode.id} ${this.#error.id}`);
     this.input.addEventListener("change", () => this.complain(null));
-    this.append(this.input, h("div", { class: "check-words" }, h("label", { for: id }, label), hintNode, this.#error, this.more));
+    this.append(this.input, h("div", { class: "tick-words" }, h("label", { for: id }, label), hintNode, this.#error, this.more));
     return this;
   }
 
