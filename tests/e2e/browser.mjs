@@ -29,7 +29,7 @@ export const target = {
   shots: process.env.CONCLAVE_SHOTS,
 };
 
-export const people = JSON.parse(required("CONCLAVE_PEOPLE"));
+export const people = JSON.parse(process.env.CONCLAVE_PEOPLE ?? "{}");
 
 const caHome = process.env.CONCLAVE_CA_HOME;
 const spki = process.env.CONCLAVE_SPKI;
