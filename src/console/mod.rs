@@ -77,8 +77,24 @@ struct SetupPage {
 }
 
 #[derive(Template)]
+#[template(path = "workspace.html")]
+struct WorkspacePage {
+    lang: &'static str,
+    appliance_name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Template)]
 #[template(path = "recover.html")]
 struct RecoverPage {
+    lang: &'static str,
+    appliance_name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "operator.html")]
+struct OperatorPage {
     lang: &'static str,
     appliance_name: &'static str,
     version: &'static str,
@@ -98,6 +114,8 @@ pub fn routes(system: &Arc<Workspace>, not_found: fn() -> Response) -> Router {
         .with_state(claim)
         .route("/account", get(account))
         .route("/recover", get(recover))
+        .route("/workspace", get(workspace))
+        .route("/operator", get(operator))
         .route("/source", get(source))
         .route("/assets/words.txt", get(words));
     let with_assets = ASSETS.iter().fold(pages, |router, asset| router.route(asset.path, get(async || serve(asset))));
@@ -151,6 +169,14 @@ async fn words() -> Response {
 
 async fn account(headers: HeaderMap) -> Response {
     page(&AccountPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+async fn workspace(headers: HeaderMap) -> Response {
+    page(&WorkspacePage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
+}
+
+async fn operator(headers: HeaderMap) -> Response {
+    page(&OperatorPage { lang: language(&headers), appliance_name: APPLIANCE_NAME, version: VERSION })
 }
 
 /// The offer that section 13 of the AGPL asks for.

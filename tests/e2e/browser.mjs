@@ -5,6 +5,7 @@
 //   CONCLAVE_WORKSPACE  a workspace with an active account:
 //   CONCLAVE_USER
 //   CONCLAVE_PASSWORD
+//   CONCLAVE_PEOPLE     others, by name: a JSON object of {workspace, user, password}, as tests/it/console.rs makes it
 //   CONCLAVE_CA_HOME    a HOME whose NSS database (.pki/nssdb) trusts the appliance's root: certificates are
 //                       then verified as for anyone else. Preferred.
 //   CONCLAVE_SPKI       else: base64 SHA-256 of the public key to accept
@@ -27,6 +28,8 @@ export const target = {
   password: required("CONCLAVE_PASSWORD"),
   shots: process.env.CONCLAVE_SHOTS,
 };
+
+export const people = JSON.parse(process.env.CONCLAVE_PEOPLE ?? "{}");
 
 const caHome = process.env.CONCLAVE_CA_HOME;
 const spki = process.env.CONCLAVE_SPKI;

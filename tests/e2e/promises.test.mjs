@@ -80,19 +80,19 @@ test("no request leaves for another origin, and none carries the credential", as
     }
   }
   const signInBody = JSON.parse(posted.find((request) => request.url().endsWith("/api/v1/sessions")).postData());
-  assert.deepEqual(Object.keys(signInBody).sort(), ["carrier", "device_name", "sealed"]);
+  assert.deepEqual(Object.keys(signInBody).sort(), ["carrier", "device_name", "persistent", "sealed"]);
   await context.close();
 });
 
 test("the content security policy is served, and nothing runs against it", async () => {
   const { context, page, seen } = await visitor(browser);
-  for (const path of ["/", "/account"]) {
+  for (const path of ["/", "/operator", "/workspace", "/account"]) {
     const response = await page.goto(path);
     const served = directives(response.headers()["content-security-policy"] ?? "");
     assert.deepEqual(Object.fromEntries(Object.keys(POLICY).map((name) => [name, served[name]])), POLICY);
+    // Nobody is signed in, so these pages lead away; a `goto` meanwhile would cross their way.
+    if (path === "/workspace" || path === "/account") await page.waitForURL((url) => url.pathname === "/");
   }
-  // Nobody is signed in, so the account page leads away; a `goto` meanwhile would cross its way.
-  await page.waitForURL((url) => url.pathname === "/");
   await signIn(page);
   await signOut(page);
   assert.deepEqual(seen.violations, []);

@@ -16,10 +16,11 @@ export async function openSignIn(page) {
   await page.locator("conclave-appliance .fingerprint").waitFor({ timeout: PATIENCE_MS });
 }
 
-export async function fillSignIn(page, { user = target.user, password = target.password, device } = {}) {
-  await field(page, "Workspace").fill(target.workspace);
+export async function fillSignIn(page, { workspace = target.workspace, user = target.user, password = target.password, device, stay = false } = {}) {
+  await field(page, "Workspace").fill(workspace);
   await field(page, "User name").fill(user);
   await field(page, "Password").fill(password);
+  if (stay) await field(page, "Stay signed in on this device").check();
   if (device === undefined) return;
   await page.getByText("More", { exact: true }).click();
   await field(page, "Name of this device").fill(device);
@@ -56,6 +57,13 @@ export async function withPeople(page) {
   const long = person("Wolfeschlegelsteinhausenbergerdorff-Bergmann the Elder of the Northern Office, Ph.D.", false, false);
   const rooms = [room("board"), room("lobby", person("Ada Lovelace", false, false), person("Bob", true, false), person("Eve", true, true), long)];
   await page.route("**/api/v1/rooms", (route) => route.fulfill({ json: { rooms } }));
+}
+
+/** Signs in and goes to another page. */
+export async function signInAt(page, who, path) {
+  await signIn(page, who);
+  await page.goto(path);
+  await page.getByRole("button", { name: "Sign out" }).waitFor({ timeout: PATIENCE_MS });
 }
 
 export async function untilAccountShown(page) {

@@ -4,19 +4,58 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::{Value, json};
+
 use crate::harness::{Appliance, BINARY, repository, tool};
+
+/// Who signs in besides ada, in workspaces of their own, so that no test is in another's way.
+fn people(appliance: &Appliance, operator: String) -> Value {
+    let person = |workspace: &str, name: &str, role: &str| {
+        let password = appliance.account(workspace, name, role);
+        json!({ "workspace": workspace, "user": name, "password": password })
+    };
+    appliance.workspace("atelier");
+    appliance.workspace("paused");
+    for before_agreement in ["fresh", "waiting"] {
+        appliance.cli_ok(&["workspace", "create", before_agreement]);
+    }
+    let people = json!({
+        "operator": { "workspace": "system", "user": "root-operator", "password": operator },
+        "grace": person("atelier", "grace", "admin"),
+        "bob": person("atelier", "bob", "user"),
+        "carol": person("atelier", "carol", "user"),
+        "gus": person("atelier", "gus", "guest"),
+        "pam": person("paused", "pam", "admin"),
+        "fred": person("fresh", "fred", "admin"),
+        "fay": person("fresh", "fay", "user"),
+        "wanda": person("waiting", "wanda", "admin"),
+        "will": person("waiting", "will", "user"),
+    });
+    appliance.cli_ok(&["workspace", "suspend", "paused"]);
+    // Of two requests, one is of somebody else and one is grace's own.
+    appliance.cli_ok(&["approval", "request", "account.erase", "bob", "-w", "atelier", "--reason", "Left the project"]);
+    let token = appliance.sign_in("atelier", "grace", people["grace"]["password"].as_str().unwrap());
+    let token = token["access_token"].as_str().unwrap();
+    let carol = appliance.cli_json(&["account", "show", "-w", "atelier", "carol"])["id"].clone();
+    let asked = json!({ "deed": "account.erase", "target": carol, "reason": "Asked for it by letter" });
+    assert_eq!(appliance.with_token(token, "POST", "/api/v1/approvals", Some(&asked)).status, 201);
+    people
+}
 
 #[test]
 fn the_pages_work_in_a_real_browser() {
-    let appliance = Appliance::claimed();
+    let appliance = Appliance::start_with(&["--test-cheap-passwords"]);
+    let operator = appliance.claim();
+    appliance.workspace("demo");
     let password = appliance.account("demo", "ada", "admin");
+    let people = people(&appliance, operator);
     appliance.cli_ok(&["room", "create", "-w", "demo", "lobby"]);
     appliance.cli_ok(&["account", "give", "-w", "demo", "ada", "xr.early_access"]);
     let home = tempfile::tempdir().unwrap();
     trust_root(home.path(), &appliance.root_pem());
 
     let mut tests = browser_tests(&appliance, ["demo", "ada", &password]);
-    passes(tests.env("CONCLAVE_CA_HOME", home.path()));
+    passes(tests.env("CONCLAVE_CA_HOME", home.path()).env("CONCLAVE_PEOPLE", people.to_string()));
 }
 
 #[test]
@@ -76,6 +115,8 @@ fn pages_and_assets_carry_their_headers() {
         ("/account", "text/html"),
         ("/recover", "text/html"),
         ("/assets/words.txt", "text/plain"),
+        ("/workspace", "text/html"),
+        ("/operator", "text/html"),
         ("/assets/console.js", "text/javascript"),
         ("/assets/console.css", "text/css"),
         ("/source", "text/plain"),

@@ -10,6 +10,10 @@ import "./elements/account";
 import "./elements/sign-in";
 import "./elements/setup";
 import "./elements/recover";
+import "./elements/navigation";
+import "./elements/operator-link";
+import "./elements/workspace";
+import "./elements/operator";
 
 localisePage();
 keepFragment();

@@ -1,71 +1,41 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// <conclave-account>: "my account" as a whole. Loads who is signed in, then hands over to its parts; whoever
-// is not signed in goes to the sign-in page.
+// <conclave-account>: "my account" as a whole. Before the agreement for the workspace is accepted, that stands where
+// its rooms would be.
 
-import { text, titlePage } from "../lang/index";
-import { api, prepare } from "../page/context";
+import { text } from "../lang/index";
+import { api } from "../page/context";
 import { h } from "../page/dom";
-import { go } from "../page/fragment";
-import { isPassing, noticeOf } from "../page/notice";
-import { type Failure, failureOf } from "../sdk/failure";
+import { isOfSystem, mayChangePolicy } from "../page/rights";
+import { type Agreement, agreement } from "../sdk/rules";
 import type { Account } from "../sdk/types";
+import { agreementPanel, agreementWait } from "./agreement";
+import { agreementNotice } from "./agreement-notice";
 import { noticeList } from "./notice-list";
 import { passwordChange } from "./password-change";
 import { permissionList } from "./permission-list";
-import { problemBox } from "./problem";
 import { profile } from "./profile";
 import { roomList } from "./room-list";
 import { sessionList } from "./session-list";
-import { SIGNED_OUT, type SignOut } from "./sign-out";
+import { SignedInPage } from "./signed-in-page";
 
-const words = text.account;
+export class AccountPage extends SignedInPage {
+  protected override readonly words = text.account;
 
-/** The reserved workspace, whose accounts run the appliance. */
-const OPERATORS = "system";
-
-export class AccountPage extends HTMLElement {
-  readonly #problem = problemBox();
-  readonly #content = h("div", { class: "account-content" });
-
-  connectedCallback(): void {
-    if (this.childNodes.length > 0) return;
-    titlePage(words.title);
-    this.append(h("h1", { class: "page-title" }, words.title), this.#problem, this.#content);
-    document.addEventListener(SIGNED_OUT, () => {
-      if (!document.querySelector<SignOut>("conclave-sign-out")?.signingOut) go("/", "session-ended");
-    });
-    void this.#load();
-  }
-
-  async #load(): Promise<void> {
-    this.#problem.clear();
-    this.#content.setAttribute("aria-busy", "true");
-    this.#content.replaceChildren(h("p", { class: "loading", role: "status" }, words.loading));
-    try {
-      await prepare();
-      this.#show(await api.me());
-    } catch (thrown) {
-      this.#fail(failureOf(thrown));
-    }
-  }
-
-  #show(account: Account): void {
-    document.querySelector<SignOut>("conclave-sign-out")?.reveal(this.#problem);
-    this.#content.removeAttribute("aria-busy");
-    // Operators have no rooms.
-    const first = account.workspace.name === OPERATORS ? operatorsOwn(account) : [roomList()];
-    this.#content.replaceChildren(
+  protected override async show(account: Account): Promise<void> {
+    // Operators have no rooms, and need no agreement.
+    const places = isOfSystem(account) ? operatorsOwn(account) : this.#places(account, await agreement(api));
+    this.content.className = "account-content";
+    this.content.replaceChildren(
       profile(account),
-      h("div", { class: "account-main" }, ...first, sessionList(), passwordChange(account)),
+      h("div", { class: "account-main" }, ...places, sessionList(), passwordChange(account)),
       permissionList(account.permissions, account.by_hand),
     );
   }
 
-  #fail(failure: Failure): void {
-    if (failure.kind === "signed-out") return go("/", "sign-in-first");
-    this.#content.removeAttribute("aria-busy");
-    this.#content.replaceChildren();
-    this.#problem.show(noticeOf(failure), { retry: isPassing(failure) ? () => void this.#load() : undefined });
+  #places(account: Account, found: Agreement): HTMLElement[] {
+    const may = mayChangePolicy(account);
+    if (!found.accepted) return [may ? agreementPanel(found, "first") : agreementWait(() => void this.load())];
+    return may && found.outdated ? [agreementNotice(found), roomList()] : [roomList()];
   }
 }
 

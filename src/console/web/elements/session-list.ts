@@ -9,8 +9,8 @@ import { noticeOf } from "../page/notice";
 import { moment } from "../page/time";
 import { failureOf } from "../sdk/failure";
 import type { Session } from "../sdk/types";
+import { confirm } from "./confirm";
 import { problemBox } from "./problem";
-import { sessionEndAll } from "./session-end-all";
 import { SIGNED_OUT } from "./sign-out";
 
 const words = text.sessions;
@@ -61,8 +61,21 @@ export class SessionList extends HTMLElement {
     );
     this.#body.replaceChildren(
       table,
-      others.length === 0 ? h("p", { class: "empty" }, words.alone) : sessionEndAll(others.length, () => this.#endAll(others)),
+      others.length === 0 ? h("p", { class: "empty" }, words.alone) : h("div", { class: "end-all" }, this.#endOthers(others)),
     );
+  }
+
+  #endOthers(others: readonly Session[]): HTMLElement {
+    return confirm({
+      id: "end-all",
+      label: words.endOthers,
+      question: words.confirm(others.length),
+      yes: words.confirmYes,
+      no: words.confirmNo,
+      busy: words.ending,
+      kind: "danger",
+      work: () => this.#endAll(others),
+    });
   }
 
   #row(session: Session): HTMLElement {
@@ -79,7 +92,7 @@ export class SessionList extends HTMLElement {
     return h(
       "tr",
       session.current ? { class: "current" } : {},
-      h("th", { scope: "row" }, device),
+      h("th", { scope: "row" }, device, ...(session.persistent ? [" ", h("span", { class: "state" }, text.stay.state)] : [])),
       h("td", { "data-label": words.created }, moment(session.created_at)),
       h("td", { "data-label": words.lastSeen }, moment(session.last_seen_at)),
       h("td", { class: "row-action" }, action),

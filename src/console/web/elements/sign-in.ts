@@ -10,6 +10,7 @@ import { go, readFragment, takeNote } from "../page/fragment";
 import { isPassing, noticeOf } from "../page/notice";
 import { type Failure, failureOf } from "../sdk/failure";
 import type { Appliance } from "./appliance";
+import { checkField } from "./check-field";
 import { passwordField } from "./password-field";
 import { problemBox } from "./problem";
 import { textField } from "./text-field";
@@ -23,6 +24,7 @@ export class SignIn extends HTMLElement {
   readonly #workspace = textField({ id: "workspace", label: words.workspace, autocomplete: "organization", verbatim: true });
   readonly #userName = textField({ id: "username", label: words.userName, autocomplete: "username", verbatim: true });
   readonly #password = passwordField({ id: "password", label: words.password, autocomplete: "current-password" });
+  readonly #stay = checkField({ id: "stay", label: text.stay.label, hint: text.stay.hint, look: "box" });
   readonly #device = textField({
     id: "device",
     label: words.device,
@@ -46,6 +48,7 @@ export class SignIn extends HTMLElement {
       this.#workspace,
       this.#userName,
       this.#password,
+      this.#stay,
       h("details", { class: "more" }, h("summary", {}, words.more), this.#device),
       this.#submit,
       h("p", { class: "sealed-note" }, words.sealed),
@@ -106,7 +109,7 @@ export class SignIn extends HTMLElement {
         password: this.#password.value,
       };
       await prepare();
-      const device = this.#device.value.trim() || deviceName();
+      const device = { name: this.#device.value.trim() || deviceName(), persistent: this.#stay.checked };
       await api.signIn(credential, device, (step) => this.#say(step === "sealing" ? words.sealing : words.sending));
       this.#password.clear();
       go("/account");

@@ -2,11 +2,13 @@
 // Every word that the console says in English. The shape of this object is the shape of every language.
 
 import { enSetup } from "./en-setup";
+import { rules } from "./rules.en";
 
 export const en = {
   ...enSetup,
+  ...rules,
   skip: "Skip to content",
-  footer: { source: "Source code and licence (AGPL-3.0-or-later)", version: "Version" },
+  footer: { operator: "Who runs this", source: "Source code and licence (AGPL-3.0-or-later)", version: "Version" },
   notice: {
     retry: "Try again",
     request: (id: string) => `Request ${id}`,
@@ -56,6 +58,16 @@ export const en = {
       "current-password-wrong": "The current password is wrong",
       "challenge-stale": "That took too long",
       "workspace-unavailable": "The workspace is not available",
+      "trial-over": "The trial is over",
+      "workspace-suspended": "The workspace is suspended",
+      "workspace-closed": "The workspace is closed",
+      "guests-not-admitted": "Guests are not let in now",
+      "agreement-required": "The agreement is not accepted yet",
+      "agreement-changed": "The agreement has changed meanwhile",
+      "own-approval": "Somebody else has to decide",
+      forbidden: "You may not do this",
+      conflict: "It is not possible now",
+      "invalid-body": "This was not accepted",
       "not-found": "It is no longer there",
       "setup-code-wrong": "The setup code is wrong",
       "setup-code-void": "No setup code holds",

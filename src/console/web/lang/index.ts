@@ -25,6 +25,7 @@ export function localisePage(): void {
   document.documentElement.lang = language;
   const served: Readonly<Record<string, string>> = {
     skip: text.skip,
+    "footer.operator": text.footer.operator,
     "footer.source": text.footer.source,
     "footer.version": text.footer.version,
   };

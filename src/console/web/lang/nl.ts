@@ -3,11 +3,13 @@
 
 import type { Text } from "./en";
 import { nlSetup } from "./nl-setup";
+import { rules } from "./rules.nl";
 
 export const nl: Text = {
   ...nlSetup,
+  ...rules,
   skip: "Naar de inhoud",
-  footer: { source: "Broncode en licentie (AGPL-3.0-or-later)", version: "Versie" },
+  footer: { operator: "Wie dit beheert", source: "Broncode en licentie (AGPL-3.0-or-later)", version: "Versie" },
   notice: {
     retry: "Opnieuw proberen",
     request: (id) => `Verzoek ${id}`,
@@ -56,6 +58,16 @@ export const nl: Text = {
       "current-password-wrong": "Het huidige wachtwoord is onjuist",
       "challenge-stale": "Dat duurde te lang",
       "workspace-unavailable": "De workspace is niet beschikbaar",
+      "trial-over": "De proefperiode is voorbij",
+      "workspace-suspended": "De workspace is opgeschort",
+      "workspace-closed": "De workspace is gesloten",
+      "guests-not-admitted": "Gasten worden nu niet toegelaten",
+      "agreement-required": "De overeenkomst is nog niet aanvaard",
+      "agreement-changed": "De overeenkomst is intussen gewijzigd",
+      "own-approval": "Iemand anders moet beslissen",
+      forbidden: "Dit mag u niet",
+      conflict: "Dat kan nu niet",
+      "invalid-body": "Dit werd niet aangenomen",
       "not-found": "Het is er niet meer",
       "setup-code-wrong": "De instelcode is onjuist",
       "setup-code-void": "Er geldt geen instelcode",

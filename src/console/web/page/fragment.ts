@@ -17,17 +17,21 @@ export function readFragment(): Fragment {
 /** Whether this page is being left: of two reasons to go the first one counts. */
 let leaving = false;
 
-/** To another page, keeping the pin: what was expected here is expected there too. */
-export function go(path: string, note: string | null = null): void {
-  if (leaving) return;
-  leaving = true;
+/** The address of another page, keeping the pin: what was expected here is expected there too. */
+export function keeping(path: string, note: string | null = null): string {
   const from = readFragment();
   const parts = new URLSearchParams();
   if (note !== null) parts.set("note", note);
   if (from.pin !== null) parts.set("pin", from.pin);
   if (from.workspace !== null) parts.set("workspace", from.workspace);
   const fragment = parts.toString();
-  location.replace(fragment === "" ? path : `${path}#${fragment}`);
+  return fragment === "" ? path : `${path}#${fragment}`;
+}
+
+export function go(path: string, note: string | null = null): void {
+  if (leaving) return;
+  leaving = true;
+  location.replace(keeping(path, note));
 }
 
 /** A note is said once: a reload must not say it again. */

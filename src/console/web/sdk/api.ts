@@ -16,8 +16,14 @@ const COOKIE_LOCK = "conclave-refresh";
 
 export type Step = "sealing" | "sending";
 
+export interface Device {
+  readonly name: string;
+  /** Whether it is to stay signed in when it is closed, as far as the workspace permits. */
+  readonly persistent: boolean;
+}
+
 interface Call {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
   /** Made anew for each attempt, because a challenge can be used once. */
   readonly body?: () => Promise<unknown>;
@@ -42,11 +48,16 @@ export class Api {
     return offer;
   }
 
-  async signIn(credential: Credential, deviceName: string, onStep: (step: Step) => void): Promise<void> {
+  async signIn(credential: Credential, device: Device, onStep: (step: Step) => void): Promise<void> {
     onStep("sealing");
     const sealed = await seal(await this.offer(), this.origin, credential);
     onStep("sending");
-    const body = async (): Promise<unknown> => ({ sealed, device_name: deviceName, carrier: "cookie" });
+    const body = async (): Promise<unknown> => ({
+      sealed,
+      device_name: device.name,
+      carrier: "cookie",
+      persistent: device.persistent,
+    });
     await this.#holdingCookie(async () => {
       const answer = await this.#fetch({ method: "POST", path: "/api/v1/sessions", body });
       if (!answer.ok) throw new Refusal(await readProblem(answer));
@@ -153,6 +164,23 @@ export class Api {
       if (failureOf(thrown).kind !== "signed-out") throw thrown;
     }
     this.#accessToken = null;
+  }
+
+  /** What the API answers to anybody. */
+  async open<T>(path: string): Promise<T> {
+    const answer = await this.#fetch({ method: "GET", path });
+    if (!answer.ok) throw new Refusal(await readProblem(answer));
+    return json<T>(answer);
+  }
+
+  /** What the API answers to whoever is signed in. */
+  async get<T>(path: string): Promise<T> {
+    return json<T>(await this.#call({ method: "GET", path }));
+  }
+
+  /** A change by whoever is signed in, and what there is after it. */
+  async send<T>(method: "POST" | "PUT" | "PATCH", path: string, body: unknown): Promise<T> {
+    return json<T>(await this.#call({ method, path, body: async () => body }));
   }
 
   /** With the bearer; on a 401 refreshes once and tries once more. */

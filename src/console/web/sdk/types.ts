@@ -19,6 +19,8 @@ export interface Session {
   readonly created_at: string;
   readonly last_seen_at: string;
   readonly expires_at: string;
+  /** It stays signed in when its browser is closed. */
+  readonly persistent: boolean;
   readonly current: boolean;
 }
 
