@@ -30,6 +30,7 @@ use crate::core::auth::login::AccountStatus;
 use crate::core::auth::permission::{Administrator, Permission, Permissions, Role, Roles};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
+use crate::platform::store::policy;
 use crate::platform::store::registry::Registry;
 use crate::platform::store::sessions;
 use crate::platform::store::workspace::Write;
@@ -138,7 +139,7 @@ async fn create(
             Err(NameTaken::LooksAlike) => Ok(Err(Problem::UserNameLooksAlike)),
         }
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     let account = views::account(&account, &workspace);
     Ok((StatusCode::CREATED, axum::Json(CreatedAccount { account, initial_password: given.to_tell() })))
 }
@@ -271,14 +272,16 @@ async fn update(
             return Ok(Err(Problem::LastAdmin));
         }
         accounts::update(write, &after)?;
-        if after.status == AccountStatus::Disabled {
+        // Who is a guest now may not be let in any more.
+        let is_out =
+            after.status == AccountStatus::Disabled || after.role() == Role::Guest && !policy::get(write.sql())?.guests;
+        if is_out {
             sessions::delete_of_account(write, account, None)?;
         }
         let voice = if after.voice_off { "voice off" } else { "voice on" };
         event.detail = format!("roles {}, {}, {voice}", after.roles.to_names(), after.status.as_str());
         write.audit(&event, now)?;
-        let (voice_off, ended, demoted) =
-            (after.voice_off, after.status == AccountStatus::Disabled, after.role() < before.role());
+        let (voice_off, ended, demoted) = (after.voice_off, is_out, after.role() < before.role());
         write.after_commit(move || {
             // What a ticket granted was granted to the role: with a lower one, or none, its holders join anew or not.
             if ended {
@@ -292,7 +295,7 @@ async fn update(
         });
         Ok(Ok(after))
     };
-    let after = admin.workspace.write(write).await??;
+    let after = admin.write(&app, write).await?;
     let shown = views::account(&after, &told_in);
     Ok(ETag::of(&shown).with(&shown))
 }
@@ -331,7 +334,7 @@ async fn reset_password(
         write.after_commit(move || hub.end_account(id, account, None));
         Ok(Ok(ended))
     };
-    let sessions_ended = admin.workspace.write(write).await??;
+    let sessions_ended = admin.write(&app, write).await?;
     Ok(axum::Json(PasswordSet { initial_password: given.to_tell(), sessions_ended }))
 }
 
@@ -373,7 +376,7 @@ async fn end_sessions(
         write.after_commit(move || hub.end_account(workspace, account, None));
         write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -409,6 +412,6 @@ async fn end_session(
         write.after_commit(move || hub.end_session(workspace, session));
         write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -88,7 +88,12 @@ async fn show(
     State(app): State<App>,
     BeforeAgreement(admin): BeforeAgreement,
 ) -> Result<axum::Json<AgreementView>, Problem> {
-    Ok(axum::Json(view(&app, &admin.workspace).await?))
+    let mut shown = view(&app, &admin.workspace).await?;
+    if admin.require(Permission::WorkspacePolicy).is_err() {
+        // Who accepted it is for those who could have: for others there are no Admins.
+        shown.acceptances.clear();
+    }
+    Ok(axum::Json(shown))
 }
 
 /// Accept the data processing agreement for the workspace.
@@ -117,9 +122,14 @@ async fn accept_now(
             let missing = "`person`: name who accepted it for the workspace";
             return Ok(Err(Problem::InvalidBody(missing.to_owned())));
         };
+        let newest = agreements::all(write.sql())?.into_iter().next();
+        if newest.is_some_and(|newest| newest.sha256 == agreement.hash()) {
+            // It is accepted already.
+            return Ok(Ok(()));
+        }
         accept(write, &agreement, person, caller, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok((StatusCode::CREATED, axum::Json(view(&app, &admin.workspace).await?)))
 }
 
@@ -162,8 +172,8 @@ async fn set_text(
     let view = text_view(&agreement);
     let write = move |write: &Write<'_>| {
         settings::set(write, TEXT, agreement.text())?;
-        write.audit(&event, now)
+        write.audit(&event, now).map(Ok)
     };
-    app.store.system().write(write).await?;
+    operator.write(&app, write).await?;
     Ok(axum::Json(view))
 }

@@ -165,7 +165,7 @@ async fn update(
         write.audit(&event, now)?;
         Ok(Ok(after))
     };
-    let after = app.store.system().write(write).await??;
+    let after = operator.write(&app, write).await?;
     let shown = view(after, app.hub.has_voice())?;
     Ok(ETag::of(&shown).with(&shown))
 }

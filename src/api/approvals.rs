@@ -36,6 +36,7 @@ impl From<NotSo> for Problem {
     fn from(not_so: NotSo) -> Self {
         match not_so {
             NotSo::OwnRequest => Self::OwnApproval,
+            NotSo::TooNew => Self::ApproverTooNew,
             NotSo::NotPending => Self::Conflict("The request is not pending any more.".to_owned()),
             NotSo::NotApproved | NotSo::Another => Self::ApprovalMissing,
         }
@@ -137,7 +138,7 @@ async fn request(
         approvals::insert(write, &kept)?;
         write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok((StatusCode::CREATED, axum::Json(view(stored, now))))
 }
 
@@ -178,19 +179,30 @@ async fn decide(
         VerdictName::Approved => Verdict::Approved,
         VerdictName::Rejected => Verdict::Rejected,
     };
-    let (caller, now) = (admin.caller, app.clock.now());
+    let (caller, now, account) = (admin.caller, app.clock.now(), admin.account());
+    // An operator's account is in another file.
+    let operator = admin.operator();
+    let look = move |database: &rusqlite::Connection| match operator {
+        Some(operator) => accounts::unchanged_since(database, operator),
+        None => Ok(None),
+    };
+    let elsewhere = app.store.system().read(look).await?;
     let mut event = caller.event("approval.decide", format!("approval:{id}"), Outcome::Allowed);
     verdict.as_str().clone_into(&mut event.detail);
     let write = move |write: &Write<'_>| {
         let Some(mut stored) = approvals::find(write.sql(), id)? else { return Ok(Err(Problem::NotFound)) };
-        if let Err(not_so) = stored.approval.decide(verdict, caller.name(), now) {
+        let since = match account {
+            Some(account) => accounts::unchanged_since(write.sql(), account)?,
+            None => None,
+        };
+        if let Err(not_so) = stored.approval.decide(verdict, caller.name(), since.or(elsewhere), now) {
             return Ok(Err(not_so.into()));
         }
         approvals::update(write, id, &stored.approval)?;
         write.audit(&event, now)?;
         Ok(Ok(stored))
     };
-    let stored = admin.workspace.write(write).await??;
+    let stored = admin.write(&app, write).await?;
     debug_assert!(stored.approval.standing(now) != Standing::Pending, "it was decided");
     Ok(axum::Json(view(stored, now)))
 }

@@ -174,7 +174,7 @@ async fn export(
         write.audit(&event, now)?;
         audit_log::head(write.sql()).map(Ok)
     };
-    let head = admin.workspace.write(write).await??;
+    let head = admin.write(&app, write).await?;
     let (answer, pieces) = download(format.media_type());
     tokio::spawn(write_export(app, admin.workspace.clone(), format, after, head, pieces));
     Ok(answer)

@@ -72,6 +72,6 @@ async fn erase(
         write.after_commit(move || hub.end_account(workspace, account, None));
         write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -73,7 +73,7 @@ async fn export(
         }
         write.audit(&recorded, now).map(Ok)
     };
-    app.store.system().write(write).await??;
+    operator.write(&app, write).await?;
     // A rolled-back file can be exported too; it takes no record then.
     if workspace.state() == "open" {
         workspace.write(move |write| write.audit(&event, now)).await?;

@@ -5,6 +5,7 @@
 //! the registry changed, whoever signed in before is found by the second write.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ use crate::platform::store::workspace::Write;
 use crate::values::id::WorkspaceId;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Days of a cooling-off at most.
-const COOLING_OFF_MAX: u16 = 365;
+/// Days of a cooling-off: never less than whoever approved the closing counts on.
+const COOLING_OFF_DAYS: RangeInclusive<u16> = 30..=365;
 
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -58,15 +59,17 @@ async fn take_step(
         LifeStep::Reopen {} => ("workspace.reopen", Step::Reopen, None),
         LifeStep::Close { approval, cooling_off_days } => {
             let days = cooling_off_days.map(|days| DAY * u32::from(days));
-            if cooling_off_days.is_some_and(|days| days > COOLING_OFF_MAX) {
-                return Err(Problem::InvalidBody(format!("`cooling_off_days` is 0 to {COOLING_OFF_MAX}")));
+            if cooling_off_days.is_some_and(|days| !COOLING_OFF_DAYS.contains(&days)) {
+                return Err(Problem::InvalidBody("`cooling_off_days` is 30 to 365".to_owned()));
             }
             ("workspace.close", Step::Close { purge_at: now + days.unwrap_or(COOLING_OFF) }, Some(approval))
         }
     };
     let mut event = operator.caller.event(action, format!("workspace:{workspace}"), Outcome::Allowed);
-    let (registry, caller) = (app.store.registry().clone(), operator.caller);
+    let (registry, caller, clock) = (app.store.registry().clone(), operator.caller, app.clock.clone());
     let write = move |write: &Write<'_>| {
+        // The moment of the write counts: a step that waited must not come after the end of a cooling-off.
+        let now = clock.now();
         let Some(before) = registry.entry(workspace) else { return Ok(Err(Problem::NotFound)) };
         let life = match before.life.after(step, now) {
             Ok(life) => life,
@@ -85,16 +88,16 @@ async fn take_step(
         write.audit(&event, now)?;
         Ok(Ok((after, event)))
     };
-    let (after, event) = app.store.system().write(write).await??;
-    if after.life.standstill(now).is_some() {
-        stop_people(&app, workspace, event).await;
+    let (after, event) = operator.write(&app, write).await?;
+    if after.life.standstill(now).is_some() && stop_people(&app, workspace, event).await {
+        app.stopped().insert(workspace);
     }
     Ok(axum::Json(view(&app, after).await))
 }
 
-/// Ends every session of a workspace, and every meeting; its own audit says why. A file that cannot be written keeps
-/// rows of sessions that the registry refuses.
-async fn stop_people(app: &Services, workspace: WorkspaceId, event: Event) {
+/// Ends every session of a workspace, and every meeting; its own audit says why. When its file cannot be written the
+/// registry refuses the sessions that stay, and `keep_up` tries again.
+async fn stop_people(app: &Services, workspace: WorkspaceId, event: Event) -> bool {
     let (now, hub) = (app.clock.now(), Arc::clone(&app.hub));
     let write = move |write: &Write<'_>| {
         sessions::delete_all(write)?;
@@ -102,14 +105,18 @@ async fn stop_people(app: &Services, workspace: WorkspaceId, event: Event) {
         write.audit(&event, now)
     };
     let written = async { app.store.workspace(workspace).await?.write(write).await };
-    if let Err(error) = written.await {
-        tracing::error!(workspace.id = %workspace, error = %error, "the sessions of a workspace that is stopped cannot be deleted");
-        app.hub.end_workspace(workspace);
-    }
+    let Err(error) = written.await else { return true };
+    tracing::error!(workspace.id = %workspace, error = %error, "the sessions of a workspace that is stopped cannot be deleted");
+    app.hub.end_workspace(workspace);
+    false
 }
 
 /// What time does: ends the sessions of workspaces whose trial is over, and destroys those whose cooling-off is.
 pub async fn keep_up(app: &Services) {
+    if app.store.system().state() != "open" {
+        // An older registry knows nothing of what was extended, resumed or reopened since.
+        return;
+    }
     let now = app.clock.now();
     let (mut stopped, mut due) = (HashSet::new(), Vec::new());
     for entry in app.store.registry().all() {
@@ -119,10 +126,14 @@ pub async fn keep_up(app: &Services) {
             stopped.insert(entry.id);
         }
     }
-    let before = std::mem::replace(&mut *app.stopped(), stopped.clone());
+    app.stopped().retain(|workspace| stopped.contains(workspace));
+    let before = app.stopped().clone();
     for workspace in stopped.difference(&before) {
         let target = format!("workspace:{workspace}");
-        stop_people(app, *workspace, Caller::APPLIANCE.event("workspace.stop", target, Outcome::Allowed)).await;
+        let event = Caller::APPLIANCE.event("workspace.stop", target, Outcome::Allowed);
+        if stop_people(app, *workspace, event).await {
+            app.stopped().insert(*workspace);
+        }
     }
     for workspace in due {
         if let Err(problem) = purge(app, workspace).await {
@@ -131,18 +142,27 @@ pub async fn keep_up(app: &Services) {
     }
 }
 
-/// Destroys a workspace for good: its keys, then its files, then its place in the registry. After a crash in between it
-/// is still closed, and this is done again.
+/// Destroys a workspace for good: on record first, then its keys, then its files, then its place in the registry. After a
+/// crash in between it is still closed, and this is done again.
 async fn purge(app: &Services, workspace: WorkspaceId) -> Result<(), Problem> {
+    let (clock, registry) = (app.clock.clone(), app.store.registry().clone());
+    let event = Caller::APPLIANCE.event("workspace.purge", format!("workspace:{workspace}"), Outcome::Allowed);
+    let begin = move |write: &Write<'_>| {
+        let now = clock.now();
+        // It may have been reopened while this waited. From this moment on it cannot be any more.
+        let is_due = registry.entry(workspace).is_some_and(|entry| entry.life.is_to_be_purged(now));
+        if is_due {
+            write.audit(&event, now)?;
+        }
+        Ok(is_due)
+    };
+    if !app.store.system().write(begin).await? {
+        return Ok(());
+    }
     app.hub.end_workspace(workspace);
     app.store.shred(workspace).await?;
-    let (now, registry) = (app.clock.now(), app.store.registry().clone());
-    let event = Caller::APPLIANCE.event("workspace.purge", format!("workspace:{workspace}"), Outcome::Allowed);
-    let write = move |write: &Write<'_>| {
-        registry.remove(write, workspace)?;
-        write.audit(&event, now)
-    };
-    app.store.system().write(write).await?;
+    let registry = app.store.registry().clone();
+    app.store.system().write(move |write| registry.remove(write, workspace)).await?;
     tracing::info!(workspace.id = %workspace, "a closed workspace was deleted: its keys are destroyed");
     Ok(())
 }

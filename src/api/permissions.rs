@@ -70,7 +70,9 @@ async fn explain(
 ) -> Result<axum::Json<Explanation>, Problem> {
     let account = visible(&admin, account).await?;
     let is_simulated = asked.role.is_some() || asked.give.is_some() || asked.take.is_some();
-    let by_hand = listed(asked.give.as_deref())?.into_iter().fold(account.by_hand, Permissions::with);
+    // A lower role takes away what was given.
+    let kept = if asked.role.is_some_and(|role| role < account.role()) { Permissions::NONE } else { account.by_hand };
+    let by_hand = listed(asked.give.as_deref())?.into_iter().fold(kept, Permissions::with);
     let by_hand = listed(asked.take.as_deref())?.into_iter().fold(by_hand, Permissions::without);
     let room = match asked.room {
         Some(room) => {
@@ -182,6 +184,6 @@ async fn change(
         }
         write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(app, write).await?;
     Ok(StatusCode::NO_CONTENT)
 }

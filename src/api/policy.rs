@@ -71,7 +71,7 @@ async fn update(
         policy::put(write, &after)?;
         let mut ended = Vec::new();
         for persistent in [false, true] {
-            ended.extend(sessions::shorten(write, persistent, after.lifetime(persistent))?);
+            ended.extend(sessions::shorten(write, persistent, after.lifetime(persistent), now)?);
         }
         if !after.guests {
             ended.extend(sessions::delete_of_role(write, Role::Guest)?);
@@ -85,7 +85,7 @@ async fn update(
         write.audit(&event, now)?;
         Ok(Ok(after))
     };
-    let after = admin.workspace.write(write).await??;
+    let after = admin.write(&app, write).await?;
     let shown = view(&app, after);
     Ok(ETag::of(&shown).with(&shown))
 }

@@ -23,9 +23,10 @@ use crate::platform::https::Peer;
 use crate::platform::store::accounts::{self, Account};
 use crate::platform::store::agreements;
 use crate::platform::store::sessions::{self, Session};
-use crate::platform::store::workspace::Workspace;
+use crate::platform::store::workspace::{Workspace, Write};
 use crate::platform::token;
-use crate::values::id::{AccountId, WorkspaceId};
+use crate::values::id::{AccountId, SessionId, WorkspaceId};
+use crate::values::time::Timestamp;
 
 /// Who acts, as the audit will say.
 #[derive(Debug, Clone, Copy)]
@@ -148,10 +149,51 @@ pub fn standstill(app: &Services, workspace: WorkspaceId) -> Option<Problem> {
     }
 }
 
+/// What made somebody the caller. Bodies and hashes take their time, so it is asked again where something is written:
+/// whoever was stopped meanwhile changes nothing any more.
+#[derive(Clone, Copy)]
+enum Proof {
+    /// Root on the host.
+    Local,
+    /// A session, and what its account might do.
+    Session { session: SessionId, account: AccountId, rights: Rights },
+}
+
+impl Proof {
+    const fn of(member: &Member) -> Self {
+        Self::Session { session: member.session.id, account: member.account.id, rights: member.account.rights() }
+    }
+
+    /// Whether it still is so, in the file of its own workspace.
+    fn holds(self, database: &rusqlite::Connection, now: Timestamp) -> rusqlite::Result<bool> {
+        let Self::Session { session, account, rights } = self else { return Ok(true) };
+        let session = sessions::find_live(database, session, now)?;
+        let account = accounts::find(database, account)?.filter(|account| account.status == AccountStatus::Active);
+        Ok(session.is_some() && account.is_some_and(|account| account.rights() == rights))
+    }
+}
+
 /// An operator: root on the host, or an admin of workspace `system`.
 pub struct Operator {
     /// For the audit.
     pub caller: Caller,
+    proof: Proof,
+}
+
+impl Operator {
+    /// Runs `work` in one write transaction of `system.db`, when the caller still is an operator there.
+    pub async fn write<T, F>(&self, app: &App, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Write<'_>) -> rusqlite::Result<Result<T, Problem>> + Send + 'static,
+    {
+        let (proof, clock) = (self.proof, app.clock.clone());
+        let checked = move |write: &Write<'_>| match proof.holds(write.sql(), clock.now())? {
+            true => work(write),
+            false => Ok(Err(Problem::Unauthenticated)),
+        };
+        app.store.system().write(checked).await?
+    }
 }
 
 impl FromRequestParts<App> for Operator {
@@ -159,11 +201,13 @@ impl FromRequestParts<App> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         if is_local_operator(peer(parts)?, app) {
-            return Ok(Self { caller: Caller::LOCAL });
+            return Ok(Self { caller: Caller::LOCAL, proof: Proof::Local });
         }
         let member = Member::from_request_parts(parts, app).await?;
         match member.audience {
-            Audience::System if member.account.role() == Role::Admin => Ok(Self { caller: member.caller }),
+            Audience::System if member.account.role() == Role::Admin => {
+                Ok(Self { caller: member.caller, proof: Proof::of(&member) })
+            }
             Audience::System => Err(Problem::Forbidden("the role of an operator")),
             Audience::Member => Err(Problem::Unauthenticated),
         }
@@ -199,6 +243,7 @@ pub struct Administration {
     rights: Rights,
     /// The caller's own account here; operators have none.
     account: Option<AccountId>,
+    proof: Proof,
 }
 
 #[derive(Deserialize)]
@@ -241,14 +286,51 @@ impl FromRequestParts<App> for Administration {
         let operator = Operator::from_request_parts(parts, app).await?;
         let Path(WorkspacePath { workspace }) = Path::from_request_parts(parts, app).await?;
         let workspace = existing_workspace(app, workspace).await?;
-        Ok(Self { workspace, caller: operator.caller, rights: Rights::of(Role::Admin), account: None })
+        let Operator { caller, proof } = operator;
+        Ok(Self { workspace, caller, rights: Rights::of(Role::Admin), account: None, proof })
     }
 }
 
 impl Administration {
     fn of(member: Member) -> Self {
         let (rights, account) = (member.account.rights(), Some(member.account.id));
-        Self { workspace: member.workspace, caller: member.caller, rights, account }
+        let proof = Proof::of(&member);
+        Self { workspace: member.workspace, caller: member.caller, rights, account, proof }
+    }
+
+    /// Runs `work` in one write transaction of the workspace, when the caller still may do what it might when it came. An
+    /// operator's account is in another file and is asked just before.
+    pub async fn write<T, F>(&self, app: &App, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Write<'_>) -> rusqlite::Result<Result<T, Problem>> + Send + 'static,
+    {
+        let (proof, is_own, now) = (self.proof, self.account.is_some(), app.clock.now());
+        let workspace = self.workspace.id();
+        if !is_own && !app.store.system().read(move |database| proof.holds(database, now)).await? {
+            return Err(Problem::Unauthenticated);
+        }
+        let services = Arc::clone(app);
+        let checked = move |write: &Write<'_>| {
+            if is_own {
+                if let Some(problem) = standstill(&services, workspace) {
+                    return Ok(Err(problem));
+                }
+                if !proof.holds(write.sql(), services.clock.now())? {
+                    return Ok(Err(Problem::Unauthenticated));
+                }
+            }
+            work(write)
+        };
+        self.workspace.write(checked).await?
+    }
+
+    /// The caller's account in workspace `system`, if it is an operator's.
+    pub const fn operator(&self) -> Option<AccountId> {
+        match (self.account, self.proof) {
+            (None, Proof::Session { account, .. }) => Some(account),
+            _ => None,
+        }
     }
 
     /// The caller's own account here, if it has one.

@@ -90,9 +90,9 @@ async fn create(
     let stored = room.clone();
     let write = move |write: &Write<'_>| match rooms::insert(write, &stored)? {
         Ok(()) => write.audit(&event, now).map(Ok),
-        Err(refused) => Ok(Err(refused)),
+        Err(refused) => Ok(Err(refused.into())),
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok((StatusCode::CREATED, axum::Json(view(&room, None))))
 }
 
@@ -154,7 +154,7 @@ async fn update(
         write.after_commit(move || hub.apply_policy(workspace, room, permitted));
         Ok(Ok(after))
     };
-    let after = admin.workspace.write(write).await??;
+    let after = admin.write(&app, write).await?;
     Ok(tag(&after).with(&view_now(&app, admin.workspace.id(), &after)))
 }
 
@@ -185,7 +185,7 @@ async fn delete(
         write.after_commit(move || hub.close_room(workspace, room));
         write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await??;
+    admin.write(&app, write).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -74,7 +74,7 @@ async fn sign_in(
         (None, Some(plain)) => (plain, None, None),
         _ => return Err(Problem::InvalidBody("give exactly one of `sealed` and `plain`".to_owned())),
     };
-    let attempt = Attempt::admit(&app, &present_name(&app, &credential.workspace), &credential.user_name)?;
+    let attempt = Attempt::admit(&app, &credential.workspace, &credential.user_name)?;
     let place = app.hasher.reserve()?;
     let sealed = challenge.is_some();
     challenge.map_or(Ok(()), |challenge| challenge.redeem(&app))?;
@@ -100,11 +100,6 @@ async fn sign_in(
             grant(&app, &workspace, begun, carrier, StatusCode::CREATED).await
         }
     }
-}
-
-/// The name of the workspace that people mean by this one: who tries under a former name waits as under the present one.
-fn present_name(app: &Services, typed: &WorkspaceName) -> WorkspaceName {
-    app.store.registry().find(typed, app.clock.now()).map_or_else(|| typed.clone(), |entry| entry.name)
 }
 
 /// A try that the softlock admitted; it is settled when it is decided, or when it is dropped.

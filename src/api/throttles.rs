@@ -78,8 +78,8 @@ async fn clear(
             None => "a name without an account".clone_into(&mut event.detail),
         }
         write.after_commit(move || services.softlock().clear(&subject));
-        write.audit(&event, now)
+        write.audit(&event, now).map(Ok)
     };
-    admin.workspace.write(write).await?;
+    admin.write(&app, write).await?;
     Ok(StatusCode::NO_CONTENT)
 }

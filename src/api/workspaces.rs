@@ -22,7 +22,7 @@ use crate::api::services::{App, Services};
 use crate::api::types::workspaces::{CreateWorkspace, UpdateWorkspace, WorkspaceList, WorkspaceView};
 use crate::core::audit::Outcome;
 use crate::core::workspace::{Life, Term};
-use crate::platform::store::registry::Entry;
+use crate::platform::store::registry::{Entry, NameTaken};
 use crate::platform::store::workspace::Write;
 use crate::platform::store::{accounts, agreements, sessions};
 use crate::values::id::WorkspaceId;
@@ -99,11 +99,12 @@ async fn create(
     let (registry, stored, recorded) = (app.store.registry().clone(), entry.clone(), event.clone());
     let write = move |write: &Write<'_>| match registry.insert(write, &stored)? {
         Ok(()) => write.audit(&recorded, now).map(Ok),
-        Err(taken) => Ok(Err(taken)),
+        Err(NameTaken) => Ok(Err(Problem::WorkspaceNameTaken)),
     };
-    if app.store.system().write(write).await?.is_err() {
+    if let Err(problem) = operator.write(&app, write).await {
+        // Nobody has anything in it.
         app.store.shred(entry.id).await?;
-        return Err(Problem::WorkspaceNameTaken);
+        return Err(problem);
     }
     let accepted = match request.agreement_accepted_by {
         Some(person) => Some((agreement::present(&app).await?, person)),
@@ -190,7 +191,7 @@ async fn update(
         write.audit(&event, now)?;
         Ok(Ok(after))
     };
-    let after = app.store.system().write(write).await??;
+    let after = operator.write(&app, write).await?;
     let tag = tag(&after);
     Ok(tag.with(&view(&app, after).await))
 }

@@ -117,6 +117,9 @@ impl Standing {
 /// Why something cannot be decided or done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotSo {
+    /// Whoever decides came, or got a password, after it was asked for.
+    #[error("whoever decides was made, or given a password, after it was asked for")]
+    TooNew,
     /// Whoever asked cannot agree with themselves.
     #[error("whoever asked for it cannot approve it: somebody else has to")]
     OwnRequest,
@@ -153,13 +156,23 @@ impl Approval {
         self.decided.as_ref().map_or(self.requested.at + OPEN_FOR, |(_, decided)| decided.at + USABLE_FOR)
     }
 
-    /// The second person decides. Whoever asked may only withdraw, which is to reject.
-    pub fn decide(&mut self, verdict: Verdict, by: String, now: Timestamp) -> Result<(), NotSo> {
+    /// The second person decides. Whoever asked may only withdraw, which is to reject. `since`: from when on this person
+    /// has the account and its password; nobody makes a second person for a request.
+    pub fn decide(
+        &mut self,
+        verdict: Verdict,
+        by: String,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), NotSo> {
         if self.standing(now) != Standing::Pending {
             return Err(NotSo::NotPending);
         }
         if verdict == Verdict::Approved && by == self.requested.by {
             return Err(NotSo::OwnRequest);
+        }
+        if verdict == Verdict::Approved && since.is_some_and(|since| since > self.requested.at) {
+            return Err(NotSo::TooNew);
         }
         self.decided = Some((verdict, Signature { by, at: now }));
         Ok(())
@@ -197,10 +210,10 @@ mod tests {
     #[test]
     fn two_persons_do_it_once() {
         let mut approval = asked();
-        assert_eq!(approval.decide(Verdict::Approved, "ada".to_owned(), hour(1)), Err(NotSo::OwnRequest));
+        assert_eq!(approval.decide(Verdict::Approved, "ada".to_owned(), None, hour(1)), Err(NotSo::OwnRequest));
         assert_eq!(approval.use_up(Deed::EraseAccount, TARGET, "ada".to_owned(), hour(1)), Err(NotSo::NotApproved));
-        approval.decide(Verdict::Approved, "bob".to_owned(), hour(2)).unwrap();
-        assert_eq!(approval.decide(Verdict::Rejected, "bob".to_owned(), hour(2)), Err(NotSo::NotPending));
+        approval.decide(Verdict::Approved, "bob".to_owned(), None, hour(2)).unwrap();
+        assert_eq!(approval.decide(Verdict::Rejected, "bob".to_owned(), None, hour(2)), Err(NotSo::NotPending));
         assert_eq!(approval.use_up(Deed::EraseAccount, [2; 16], "ada".to_owned(), hour(3)), Err(NotSo::Another));
         assert_eq!(approval.use_up(Deed::CloseWorkspace, TARGET, "ada".to_owned(), hour(3)), Err(NotSo::Another));
         approval.use_up(Deed::EraseAccount, TARGET, "ada".to_owned(), hour(3)).unwrap();
@@ -211,18 +224,27 @@ mod tests {
     #[test]
     fn time_runs_out_twice() {
         let mut late = asked();
-        assert_eq!(late.decide(Verdict::Approved, "bob".to_owned(), hour(0) + OPEN_FOR), Err(NotSo::NotPending));
+        assert_eq!(late.decide(Verdict::Approved, "bob".to_owned(), None, hour(0) + OPEN_FOR), Err(NotSo::NotPending));
         assert_eq!(late.standing(hour(0) + OPEN_FOR), Standing::Expired);
         let mut unused = asked();
-        unused.decide(Verdict::Approved, "bob".to_owned(), hour(5)).unwrap();
+        unused.decide(Verdict::Approved, "bob".to_owned(), None, hour(5)).unwrap();
         let over = hour(5) + USABLE_FOR;
         assert_eq!(unused.use_up(Deed::EraseAccount, TARGET, "ada".to_owned(), over), Err(NotSo::NotApproved));
     }
 
     #[test]
+    fn nobody_makes_a_second_person_for_a_request() {
+        let mut approval = asked();
+        let decide =
+            |approval: &mut Approval, since| approval.decide(Verdict::Approved, "bob".to_owned(), Some(since), hour(2));
+        assert_eq!(decide(&mut approval, hour(1)), Err(NotSo::TooNew));
+        assert_eq!(decide(&mut approval, hour(0)), Ok(()));
+    }
+
+    #[test]
     fn whoever_asked_may_withdraw() {
         let mut approval = asked();
-        approval.decide(Verdict::Rejected, "ada".to_owned(), hour(1)).unwrap();
+        approval.decide(Verdict::Rejected, "ada".to_owned(), None, hour(1)).unwrap();
         assert_eq!(approval.standing(hour(1)), Standing::Rejected);
     }
 
@@ -254,7 +276,7 @@ mod tests {
                 match act {
                     Act::Decide(yes, who) => {
                         let verdict = if yes { Verdict::Approved } else { Verdict::Rejected };
-                        let _ = approval.decide(verdict, people[who].to_owned(), at);
+                        let _ = approval.decide(verdict, people[who].to_owned(), None, at);
                     }
                     Act::Use(deed, who, same) => {
                         let target = if same { TARGET } else { [9; 16] };

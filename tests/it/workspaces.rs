@@ -135,13 +135,6 @@ fn a_former_name_leads_to_the_workspace_for_ninety_days_and_is_nobody_elses() {
     assert_eq!(appliance.workspace_id("demo"), id);
     let taken = appliance.cli(&["workspace", "create", "demo"]);
     assert!(String::from_utf8_lossy(&taken.stderr).contains("workspace-name-taken"), "{taken:?}");
-    // Wrong tries under both names are wrong tries of one account.
-    for name in ["demo", "acme", "demo"] {
-        assert_eq!(appliance.try_sign_in(name, "ada", "wrong").status, 401);
-        appliance.advance(Duration::from_secs(30));
-    }
-    let throttles = appliance.cli_json(&["throttle", "list", "-w", "acme"])["throttles"].clone();
-    assert_eq!((throttles.as_array().unwrap().len(), &throttles[0]["wrong_tries"]), (1, &json!(3)));
     appliance.advance(DAY * 90);
     assert_eq!(appliance.try_sign_in("demo", "ada", &password).status, 401);
     appliance.workspace("demo");
@@ -368,6 +361,17 @@ fn what_takes_two_persons_is_done_once_and_by_nobody_alone() {
     assert_eq!(records(&appliance, "demo", "approval.").len(), 2);
     assert_eq!(records(&appliance, "demo", "account.erase").len(), 1);
 
+    // Nobody makes a second person for a request.
+    let early = request(&ada, "account.erase", &own).json()["id"].as_str().unwrap().to_owned();
+    let made = appliance.signed_in("demo", "made-for-it", "admin");
+    assert_eq!(refusal(&decide(&made, &early, "approved")), refused(409, "approver-too-new"));
+    let fresh = appliance.cli_json(&["account", "password", "-w", "demo", "bob"]);
+    let fresh = token("bob", fresh["initial_password"].as_str().unwrap());
+    assert_eq!(refusal(&decide(&fresh, &early, "approved")), refused(409, "approver-too-new"));
+    assert_eq!(decide(&fresh, &early, "rejected").status, 200);
+    let bob = fresh;
+    appliance.cli_ok(&["account", "disable", "-w", "demo", "made-for-it"]);
+
     // Withdrawn, too late to decide, too late to use.
     let withdrawn = request(&ada, "account.erase", &own).json()["id"].as_str().unwrap().to_owned();
     assert_eq!(decide(&ada, &withdrawn, "rejected").json()["state"], "rejected");
@@ -408,7 +412,11 @@ fn a_closed_workspace_is_exported_reopened_and_in_the_end_destroyed() {
         let closed = ["workspace", "close", "demo", "--approval", &approval, "--cooling-off-days", days];
         appliance.cli_json(&closed)
     };
-    let closed = close(&appliance, "10");
+    // Nobody shortens what another one approved.
+    let approval = approved(&appliance, &operator, "workspace.close", &["demo"]);
+    let hasty = appliance.cli(&["workspace", "close", "demo", "--approval", &approval, "--cooling-off-days", "0"]);
+    assert!(String::from_utf8_lossy(&hasty.stderr).contains("30 to 365"), "{hasty:?}");
+    let closed = close(&appliance, "30");
     assert_eq!((&closed["stage"], &closed["sessions"]), (&json!("closed"), &json!(0)));
     assert_eq!(refusal(&appliance.try_sign_in("demo", "ada", &password)), refused(403, "workspace-closed"));
 
@@ -449,9 +457,9 @@ fn a_closed_workspace_is_exported_reopened_and_in_the_end_destroyed() {
     assert_eq!(appliance.cli_json(&["workspace", "reopen", "demo"])["stage"], "subscribed");
     assert_eq!(appliance.try_sign_in("demo", "ada", &password).status, 201);
 
-    // And destroyed: keys first, also when it is told to die in between.
-    close(&appliance, "10");
-    appliance.advance(DAY * 9);
+    // And destroyed, keys first.
+    close(&appliance, "30");
+    appliance.advance(DAY * 29);
     appliance.tick();
     assert_eq!(appliance.cli_json(&["workspace", "show", "demo"])["stage"], "closed");
     let (keys, database) = (
@@ -519,4 +527,89 @@ fn of_several_roles_the_highest_counts_and_the_next_when_it_is_taken() {
         Some(&json!({ "user_name": "cleo", "display_name": "Cleo", "role": "user", "roles": ["guest"] })),
     );
     assert_eq!(refusal(&both), refused(400, "invalid-body"));
+}
+
+#[test]
+fn who_was_stopped_while_the_request_was_under_way_changes_nothing() {
+    let appliance = Appliance::claimed();
+    let admin = appliance.signed_in("demo", "ada", "admin");
+    appliance.account("demo", "other", "admin");
+    let operator = operator_token(&appliance);
+    let body = json!({ "user_name": "made", "display_name": "Made", "role": "admin" }).to_string();
+    let workspace = appliance.workspace_id("demo");
+    let begun = |token: &str, path: &str| {
+        let mut connection = appliance.connect();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        connection.write(head.as_bytes()).unwrap();
+        // Time to be asked who it is, if anybody asks before the body is there.
+        std::thread::sleep(Duration::from_millis(200));
+        connection
+    };
+    let ended = |mut connection: crate::harness::http::Connection| {
+        connection.write(body.as_bytes()).unwrap();
+        refusal(&connection.read().unwrap())
+    };
+    let demoted = begun(&admin, "/api/v1/accounts");
+    appliance.cli_ok(&["account", "role", "-w", "demo", "ada", "user"]);
+    assert_eq!(ended(demoted), refused(401, "unauthenticated"));
+    let suspended = begun(&appliance.signed_in("demo", "eve", "admin"), "/api/v1/accounts");
+    appliance.cli_ok(&["workspace", "suspend", "demo"]);
+    assert_eq!(ended(suspended).0, 403);
+    let path = format!("/api/v1/system/workspaces/{workspace}/accounts");
+    let dismissed = begun(&operator, &path);
+    appliance.cli_ok(&["account", "disable", "-w", "system", "second"]);
+    assert_eq!(ended(dismissed), refused(401, "unauthenticated"));
+    let list = appliance.cli_json(&["account", "list", "-w", "demo"]);
+    assert!(!list.to_string().contains("\"made\""), "{list}");
+}
+
+#[test]
+fn who_becomes_a_guest_where_none_are_let_in_is_out() {
+    let appliance = Appliance::claimed();
+    let token = appliance.signed_in("demo", "bob", "user");
+    appliance.cli_ok(&["policy", "set", "-w", "demo", "--guests", "refuse"]);
+    let me = || appliance.with_token(&token, "GET", "/api/v1/me", None).status;
+    assert_eq!(me(), 200);
+    appliance.cli_ok(&["account", "role", "-w", "demo", "bob", "guest"]);
+    assert_eq!(me(), 401);
+    assert_eq!(appliance.cli_json(&["session", "list", "-w", "demo", "bob"])["sessions"], json!([]));
+}
+
+#[test]
+fn a_stricter_policy_ends_what_is_over_by_it_meetings_too() {
+    let hall = Hall::new(&[]);
+    let ada = hall.enter("ada", Kind::Quic);
+    hall.appliance.advance(Duration::from_secs(3 * 3_600));
+    assert_eq!(ada.ended(), None);
+    hall.appliance.cli_ok(&["policy", "set", "-w", "demo", "--idle-hours", "2"]);
+    becomes("ada is out", || ada.ended() == Some(CloseCode::SessionEnded));
+}
+
+#[test]
+fn an_older_registry_stops_and_destroys_nobody() {
+    let mut appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "admin");
+    let (id, operator) = (appliance.workspace_id("demo"), operator_token(&appliance));
+    let approval = approved(&appliance, &operator, "workspace.close", &["demo"]);
+    appliance.cli_ok(&["workspace", "close", "demo", "--approval", &approval]);
+    appliance.tick();
+    appliance.stop_well();
+    let (database, older) = (appliance.data_dir().join("system.db"), appliance.dir.path().join("older.db"));
+    std::fs::copy(&database, &older).unwrap();
+    appliance.restart();
+    appliance.cli_ok(&["workspace", "reopen", "demo"]);
+    appliance.sign_in("demo", "ada", &password);
+    appliance.tick();
+    appliance.stop_well();
+    std::fs::copy(&older, &database).unwrap();
+    appliance.restart();
+    assert_eq!(appliance.cli_json(&["status"])["system_state"], "rolled-back");
+    appliance.advance(DAY * 31);
+    appliance.tick();
+    let keys = appliance.data_dir().join("keys").join(format!("{id}.json"));
+    assert!(keys.exists() && appliance.data_dir().join("workspaces").join(&id).exists());
 }

@@ -100,6 +100,8 @@ pub enum Problem {
     SeatsTaken,
     /// Nobody approves what they asked for themselves.
     OwnApproval,
+    /// The second person has the account or its password only since it was asked for.
+    ApproverTooNew,
     /// It takes the approval of a second person.
     ApprovalMissing,
     /// The workspace is not open for this.

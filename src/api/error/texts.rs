@@ -277,6 +277,13 @@ impl ProblemKind {
                 "Whoever asked for it cannot approve it.",
                 "Ask another admin to approve it, or reject it to withdraw it.",
             ),
+            Self::ApproverTooNew => text(
+                S::CONFLICT,
+                "approver-too-new",
+                "Account too new for this",
+                "The account that decides was made, or got its password, after the request was made.",
+                "Have somebody decide who was there before, or withdraw the request and make it anew.",
+            ),
             Self::ApprovalMissing => text(
                 S::CONFLICT,
                 "approval-missing",

@@ -59,8 +59,8 @@ pub enum LifeStep {
         /// An approved request `workspace.close` in workspace `system`.
         #[schema(value_type = String, format = Uuid)]
         approval: ApprovalId,
-        /// Days until it is deleted, up to 365; 30 when absent.
-        #[schema(maximum = 365)]
+        /// Days until it is deleted, 30 to 365; 30 when absent.
+        #[schema(minimum = 30, maximum = 365)]
         cooling_off_days: Option<u16>,
     },
     /// It is not deleted.
@@ -143,9 +143,10 @@ pub struct WorkspacePolicyView {
     pub factors: Vec<String>,
     /// Hours after which a session that nobody uses ends.
     pub idle_hours: u16,
-    /// Days after which a session ends however busy.
+    /// Days after which a session ends however busy, unless it is persistent.
     pub session_days: u16,
-    /// Days for which a device may stay signed in without being used, when its person wants that; 0: not at all.
+    /// Days for which a device may stay signed in without being used, when its person wants that, and a year at most; 0: not
+    /// at all.
     pub persistent_days: u16,
     /// Whether voice is on for the whole appliance.
     pub appliance_voice: bool,
@@ -189,7 +190,7 @@ pub struct AgreementView {
     pub accepted: bool,
     /// Whether it was another text than the present one.
     pub outdated: bool,
-    /// What was accepted, the newest first.
+    /// What was accepted, the newest first; for those who may accept.
     pub acceptances: Vec<AcceptanceView>,
 }
 

@@ -107,6 +107,12 @@ pub fn page(
     visible.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
 }
 
+/// Since when an account is in the hands it is in: when it was made, or given its present password.
+pub fn unchanged_since(database: &Connection, id: AccountId) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT max(created_at, password_changed_at) AS since FROM accounts WHERE id = ?1";
+    database.query_row(sql, params![id.as_bytes()], |row| time(row, "since")).optional()
+}
+
 /// How many accounts there are.
 pub fn count(database: &Connection) -> rusqlite::Result<u64> {
     database.query_row("SELECT count(*) FROM accounts", [], |row| row.get(0))

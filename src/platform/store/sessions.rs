@@ -169,8 +169,14 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Lets no session live longer than new ones do; those without a lifetime of their kind end. Says which those are.
-pub fn shorten(write: &Write<'_>, persistent: bool, lifetime: Option<Lifetime>) -> rusqlite::Result<Vec<SessionId>> {
+/// Lets no session live longer than new ones do; those that are over by that, or have no lifetime of their kind, end.
+/// Says which those are.
+pub fn shorten(
+    write: &Write<'_>,
+    persistent: bool,
+    lifetime: Option<Lifetime>,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<SessionId>> {
     let Some(Lifetime { idle, absolute }) = lifetime else {
         let sql = "DELETE FROM sessions WHERE persistent = ?1 RETURNING id";
         return delete_returning(write, sql, params![persistent]);
@@ -180,7 +186,8 @@ pub fn shorten(write: &Write<'_>, persistent: bool, lifetime: Option<Lifetime>) 
          WHERE persistent = ?1",
         params![persistent, millis(idle), millis(absolute)],
     )?;
-    Ok(Vec::new())
+    let sql = format!("DELETE FROM sessions WHERE persistent = ?2 AND NOT ({LIVE}) RETURNING id");
+    delete_returning(write, &sql, params![now.as_millis(), persistent])
 }
 
 /// Ends the sessions of every account with this role; says which they are.
