@@ -124,6 +124,7 @@ async fn create(
         voice_off: false,
         by_hand: Permissions::NONE,
         created_at: now,
+        replayed_at: None,
     };
     let mut event = admin.caller.event("account.create", format!("account:{}", account.id), Outcome::Allowed);
     event.detail = format!("roles {}", roles.to_names());

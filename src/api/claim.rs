@@ -239,6 +239,7 @@ async fn claim_now(app: &App, claiming: Claiming) -> Result<SetupDone, Problem> 
         voice_off: false,
         by_hand: Permissions::NONE,
         created_at: now,
+        replayed_at: None,
     };
     let mut event = caller.event("appliance.claim", format!("operator:{}", operator.id), Outcome::Allowed);
     event.detail = format!("{door}, {} recovery kit", if recovery.is_some() { "with" } else { "without" });

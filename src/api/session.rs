@@ -103,6 +103,7 @@ async fn refresh(
                 );
                 "a used refresh token was presented again; the session was ended".clone_into(&mut event.detail);
                 write.audit(&event, now)?;
+                accounts::note_replay(write, session.account, now)?;
                 ended(session.id)
             }
             RefreshDecision::Expired => ended(session.id),

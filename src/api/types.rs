@@ -203,6 +203,11 @@ pub struct AccountView {
     pub permissions: Vec<String>,
     /// What it was given by hand.
     pub by_hand: Vec<String>,
+    /// When a used refresh token of it was presented again, so that somebody else may have had it; that session was ended.
+    /// Gone once a new password is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub session_replayed_at: Option<Timestamp>,
     /// Since when it exists.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,

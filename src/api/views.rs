@@ -38,6 +38,7 @@ pub fn account(account: &Account, workspace: &WorkspaceRef) -> AccountView {
         workspace: workspace.clone(),
         permissions: names(account.rights().permissions()),
         by_hand: names(account.by_hand.iter()),
+        session_replayed_at: account.replayed_at,
         created_at: account.created_at,
     }
 }

@@ -327,6 +327,11 @@ fn show_text(account: &AccountView, password: Option<&String>) -> String {
         ("By hand", if account.by_hand.is_empty() { "nothing".to_owned() } else { account.by_hand.join(", ") }),
         ("Id", account.id.to_string()),
     ];
+    pairs.extend(
+        account
+            .session_replayed_at
+            .map(|at| ("Refresh token replayed", format!("{at}: somebody else may have had it"))),
+    );
     pairs.extend(password.map(|password| ("Password", format!("{password}   (told this once)"))));
     facts(&pairs)
 }

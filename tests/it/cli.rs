@@ -304,6 +304,7 @@ fn fill(appliance: &Appliance, workspace: &str, names: &[String]) {
         voice_off: false,
         by_hand: Permissions::NONE,
         created_at: now,
+        replayed_at: None,
     };
     let all: Vec<Account> = names.iter().map(account).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -48,6 +48,12 @@ fn a_refresh_token_rotates_repeats_once_and_a_replay_ends_the_session() {
     assert_eq!(appliance.with_token(third["access_token"].as_str().unwrap(), "GET", "/api/v1/me", None).status, 401);
     let audit = appliance.cli_ok(&["audit", "list", "--workspace", "demo"]);
     assert!(audit.contains("session.refresh") && audit.contains("refused"), "{audit}");
+    // The person is told, until there is a new password.
+    let grant = appliance.sign_in("demo", "ada", &password);
+    assert!(grant["account"]["session_replayed_at"].is_string(), "{grant}");
+    let fresh = appliance.cli_json(&["account", "password", "--workspace", "demo", "ada"]);
+    let grant = appliance.sign_in("demo", "ada", fresh["initial_password"].as_str().unwrap());
+    assert!(grant["account"].get("session_replayed_at").is_none(), "{grant}");
 }
 
 #[test]

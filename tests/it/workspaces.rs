@@ -608,6 +608,8 @@ fn an_older_registry_stops_and_destroys_nobody() {
     std::fs::copy(&older, &database).unwrap();
     appliance.restart();
     assert_eq!(appliance.cli_json(&["status"])["system_state"], "rolled-back");
+    appliance.tick();
+    assert_eq!(appliance.cli_json(&["workspace", "show", "demo"])["sessions"], 1);
     appliance.advance(DAY * 31);
     appliance.tick();
     let keys = appliance.data_dir().join("keys").join(format!("{id}.json"));

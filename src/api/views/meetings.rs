@@ -149,6 +149,7 @@ mod tests {
             voice_off: false,
             by_hand: Permissions::NONE,
             created_at: Timestamp::from_millis(0),
+            replayed_at: None,
         };
         let shown = |known| serde_json::to_value(meeting(&facts(), &known)).unwrap();
         let named = shown(HashMap::from([(ADA, account)]));

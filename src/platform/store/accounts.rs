@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::core::auth::login::{AccountStatus, StoredAccount};
 use crate::core::auth::permission::{Permissions, Rights, Role, Roles};
 use crate::platform::store::keyring::WorkspaceKeys;
-use crate::platform::store::row::{BadColumn, id, text, time};
+use crate::platform::store::row::{BadColumn, id, text, time, time_or_none};
 use crate::platform::store::workspace::Write;
 use crate::values::id::AccountId;
 use crate::values::name::{DisplayName, UserName};
@@ -31,6 +31,8 @@ pub struct Account {
     pub by_hand: Permissions,
     /// Since when it exists.
     pub created_at: Timestamp,
+    /// When a used refresh token of it was presented again, since its password was set.
+    pub replayed_at: Option<Timestamp>,
 }
 
 impl Account {
@@ -54,7 +56,7 @@ pub enum NameTaken {
     LooksAlike,
 }
 
-const COLUMNS: &str = "id, user_name, display_name, roles, status, voice_off, by_hand, created_at";
+const COLUMNS: &str = "id, user_name, display_name, roles, status, voice_off, by_hand, created_at, replayed_at";
 
 fn role(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Role> {
     Role::from_name(&row.get::<_, String>(column)?).ok_or_else(|| BadColumn(column).into())
@@ -78,6 +80,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         voice_off: row.get("voice_off")?,
         by_hand: Permissions::from_names(&row.get::<_, String>("by_hand")?).ok_or(BadColumn("by_hand"))?,
         created_at: time(row, "created_at")?,
+        replayed_at: time_or_none(row, "replayed_at")?,
     })
 }
 
@@ -218,10 +221,17 @@ fn seal_hash(write: &Write<'_>, id: AccountId, password_hash: &str) -> rusqlite:
     sealed.map_err(|_| BadColumn("password_hash").into())
 }
 
+/// Keeps, for the person to see, that a used refresh token was presented again.
+pub fn note_replay(write: &Write<'_>, id: AccountId, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "UPDATE accounts SET replayed_at = ?2 WHERE id = ?1";
+    write.sql().execute(sql, params![id.as_bytes(), now.as_millis()])?;
+    Ok(())
+}
+
 /// Replaces the password hash.
 pub fn set_password(write: &Write<'_>, id: AccountId, password_hash: &str, now: Timestamp) -> rusqlite::Result<()> {
     let sealed = seal_hash(write, id, password_hash)?;
-    let sql = "UPDATE accounts SET password_hash = ?2, password_changed_at = ?3 WHERE id = ?1";
+    let sql = "UPDATE accounts SET password_hash = ?2, password_changed_at = ?3, replayed_at = NULL WHERE id = ?1";
     write.sql().execute(sql, params![id.as_bytes(), sealed, now.as_millis()])?;
     Ok(())
 }

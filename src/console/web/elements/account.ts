@@ -5,6 +5,7 @@
 import { text } from "../lang/index";
 import { api } from "../page/context";
 import { h } from "../page/dom";
+import { moment } from "../page/time";
 import { isOfSystem, mayChangePolicy } from "../page/rights";
 import { type Agreement, agreement } from "../sdk/rules";
 import type { Account } from "../sdk/types";
@@ -27,7 +28,7 @@ export class AccountPage extends SignedInPage {
     this.content.className = "account-content";
     this.content.replaceChildren(
       profile(account),
-      h("div", { class: "account-main" }, ...places, sessionList(), passwordChange(account)),
+      h("div", { class: "account-main" }, ...replayed(account), ...places, sessionList(), passwordChange(account)),
       permissionList(account.permissions, account.by_hand),
     );
   }
@@ -37,6 +38,12 @@ export class AccountPage extends SignedInPage {
     if (!found.accepted) return [may ? agreementPanel(found, "first") : agreementWait(() => void this.load())];
     return may && found.outdated ? [agreementNotice(found), roomList()] : [roomList()];
   }
+}
+
+/** That somebody else may have had a token of this account. */
+function replayed(account: Account): HTMLElement[] {
+  const at = account.session_replayed_at;
+  return at === undefined ? [] : [h("p", { class: "note", role: "status" }, text.replayed, " ", moment(at))];
 }
 
 /** What concerns those who run the appliance, and not whoever helps them. */

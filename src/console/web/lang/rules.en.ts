@@ -8,6 +8,8 @@ export const rules = {
     hint: "Also when you close it. You can end it in your list of sessions. Leave it off on a device that others use.",
     state: "Stays signed in",
   },
+  replayed:
+    "A used sign-in token of yours was presented again. Somebody else may have had it, so that device was signed out. Set a new password if you do not know why. It was on",
   confirm: { working: "One moment…" },
   agreement: {
     title: "Data processing agreement",

@@ -10,6 +10,8 @@ export const rules: typeof english = {
     hint: "Ook als u het sluit. U beëindigt het in uw lijst met sessies. Laat het uit op een apparaat dat anderen gebruiken.",
     state: "Blijft aangemeld",
   },
+  replayed:
+    "Een gebruikt aanmeldtoken van u werd opnieuw aangeboden. Misschien had iemand anders het; dat apparaat is afgemeld. Stel een nieuw wachtwoord in als u niet weet waarom. Het was op",
   confirm: { working: "Een ogenblik…" },
   agreement: {
     title: "Verwerkersovereenkomst",

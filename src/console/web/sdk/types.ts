@@ -11,6 +11,8 @@ export interface Account {
   readonly permissions: readonly string[];
   /** Those of them that its role does not carry. */
   readonly by_hand: readonly string[];
+  /** Somebody else may have had a token of it then. */
+  readonly session_replayed_at?: string;
 }
 
 export interface Session {

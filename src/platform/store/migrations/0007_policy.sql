@@ -40,6 +40,9 @@ CREATE TABLE approvals (
 ALTER TABLE accounts ADD COLUMN roles TEXT NOT NULL DEFAULT '';
 UPDATE accounts SET roles = role;
 
+-- When a used refresh token of the account was presented again; until its password is set anew.
+ALTER TABLE accounts ADD COLUMN replayed_at INTEGER;
+
 -- How long a session lives is decided when it begins, and shortened when the policy becomes stricter.
 ALTER TABLE sessions ADD COLUMN persistent INTEGER NOT NULL DEFAULT 0 CHECK (persistent IN (0, 1));
 ALTER TABLE sessions ADD COLUMN idle_millis INTEGER NOT NULL DEFAULT 43200000;
