@@ -174,6 +174,7 @@ where
         let signals = Signals::install()?;
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
         store.report_orphans();
+        store.report_recovery().await?;
         let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
 
         let mut server = Server::new(config.https);
@@ -216,6 +217,10 @@ where
 /// What a claim without a person needs; none when the appliance is claimed or no file is named.
 async fn provision(store: &Store, file: Option<&Path>) -> Result<Option<Provision>, LifecycleError> {
     let Some(file) = file else { return Ok(None) };
+    if store.system().state() != "open" {
+        tracing::warn!(file = %file.display(), "the appliance is read-only: `provision` is ignored");
+        return Ok(None);
+    }
     if store.system().read(stored_claim::is_claimed).await? {
         tracing::info!(file = %file.display(), "the appliance is claimed already: `provision` is ignored");
         return Ok(None);

@@ -30,6 +30,7 @@ use crate::core::auth::login::AccountStatus;
 use crate::core::auth::permission::{Administrator, Permission, Permissions, Role, Roles};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
+use crate::platform::store::links;
 use crate::platform::store::policy;
 use crate::platform::store::registry::Registry;
 use crate::platform::store::sessions;
@@ -273,6 +274,7 @@ async fn update(
             return Ok(Err(Problem::LastAdmin));
         }
         accounts::update(write, &after)?;
+        links::void_unless_operator(write, &after)?;
         // Who is a guest now may not be let in any more.
         let is_out =
             after.status == AccountStatus::Disabled || after.role() == Role::Guest && !policy::get(write.sql())?.guests;
@@ -330,6 +332,7 @@ async fn reset_password(
             return Ok(Err(problem));
         }
         accounts::set_password(write, account, &hash, now)?;
+        links::void_if_system(write, account)?;
         let ended = sessions::delete_of_account(write, account, None)?;
         write.audit(&event, now)?;
         write.after_commit(move || hub.end_account(id, account, None));

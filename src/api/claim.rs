@@ -55,8 +55,9 @@ impl ShownCode {
     }
 }
 
-/// The setup code: the one that holds, or a new one when there is none or one is asked for. For the host alone.
-pub async fn setup_code(app: &App, new: bool) -> Result<SetupCodeView, Problem> {
+/// The setup code: the one that holds, or a new one when there is none or one is asked for. For the host alone,
+/// and for the appliance's own start.
+pub async fn setup_code(app: &App, caller: Caller, new: bool) -> Result<SetupCodeView, Problem> {
     let now = app.clock.now();
     if let Some(shown) = app.setup_code.get().filter(|_| !new)
         && let Claim::Unclaimed { code: Some(stored) } = app.store.system().read(claim::load).await?
@@ -67,7 +68,7 @@ pub async fn setup_code(app: &App, new: bool) -> Result<SetupCodeView, Problem> 
     }
     let code = SetupCode::random(&mut entropy::system());
     let stored = StoredCode::fresh(&code, now);
-    let event = Caller::LOCAL.event("setup.code", "appliance", Outcome::Allowed);
+    let event = caller.event("setup.code", "appliance", Outcome::Allowed);
     let (services, shown) = (Arc::clone(app), code.clone());
     let write = move |write: &Write<'_>| {
         if !claim::put_code(write, &stored)? {
@@ -92,7 +93,7 @@ fn view(app: &Services, code: &SetupCode, stored: &StoredCode) -> SetupCodeView 
 
 /// Says in the log of an appliance without an operator where it is claimed, and by which code.
 pub async fn announce(app: &App) -> Result<(), Problem> {
-    let SetupCodeView { code, expires_at, urls, fingerprint, .. } = setup_code(app, true).await?;
+    let SetupCodeView { code, expires_at, urls, fingerprint, .. } = setup_code(app, Caller::APPLIANCE, true).await?;
     // The code is a secret that is meant for the journal: whoever may read that runs the host. It lives for an hour
     // and claims only what nobody has claimed.
     tracing::info!(
@@ -227,7 +228,7 @@ async fn claim_now(app: &App, claiming: Claiming) -> Result<SetupDone, Problem> 
         .map(|kit| app.store.keyring().sealed_to(&kit, &appliance))
         .transpose()
         .map_err(|_| Problem::InvalidBody("recovery_public_key: is no key to seal to, make a new kit".to_owned()))?;
-    let write_recovery = sealed.map(|bytes| app.store.recovery_writer(bytes));
+    let write_recovery = app.store.recovery_writer(sealed);
 
     let now = app.clock.now();
     let operator = Account {
@@ -267,9 +268,7 @@ async fn claim_now(app: &App, claiming: Claiming) -> Result<SetupDone, Problem> 
             trust::save_authority(write, parts, now)?;
         }
         write.audit(&event, now)?;
-        if let Some(write_recovery) = write_recovery {
-            write_recovery().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        }
+        write_recovery().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         write.after_commit(move || services.setup_code.set(None));
         Ok(Ok(()))
     };

@@ -254,12 +254,12 @@ async fn setup(
 ))]
 async fn setup_code(
     State(app): State<App>,
-    _local: LocalOperator,
+    local: LocalOperator,
     Json(request): Json<AskSetupCode>,
 ) -> Result<Response, Problem> {
     if claim::is_claimed(&app).await? {
         return Err(Problem::AlreadyClaimed);
     }
-    let code = claim::setup_code(&app, request.new).await?;
+    let code = claim::setup_code(&app, local.caller, request.new).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(code)).into_response())
 }

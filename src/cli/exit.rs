@@ -48,6 +48,16 @@ pub enum Failure {
     /// There is no password to sign in with.
     #[error("there is no password: name a file with --password-file, or set $CONCLAVE_PASSWORD")]
     NoPassword,
+    /// The claim may have been made or not, so its kit was kept.
+    #[error(
+        "{why}\nThe appliance may be claimed all the same, so the recovery kit stays in {file}. Look with `conclave status`: if it is claimed, this is its kit; if it is not, remove the file and claim again"
+    )]
+    KitKept {
+        /// Where the kit is.
+        file: String,
+        /// What went wrong.
+        why: Box<Self>,
+    },
     /// A file that was named, or standard input or output.
     #[error("{0}: {1}")]
     File(String, std::io::Error),
@@ -71,6 +81,7 @@ impl Failure {
         match self {
             Self::Refused(_) | Self::NotFound(_) | Self::CheckFailed(_) => 1,
             Self::Config(_) => 64,
+            Self::KitKept { why, .. } => why.code(),
             Self::Lifecycle(error) => lifecycle_code(error),
             Self::Client(ClientError::NotRunning { .. }) => 69,
             Self::Client(ClientError::NotPermitted { .. }) => 77,

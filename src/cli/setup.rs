@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::api::types::Status;
 use crate::api::types::setup::{ScopeDone, SetupCodeView, SetupDone};
 use crate::cli::Door;
+use crate::cli::client::ClientError;
 use crate::cli::exit::Failure;
 use crate::cli::kit::{self, Ground, Kit, Whose};
 use crate::cli::output::{Output, facts, grouped};
@@ -122,13 +123,18 @@ impl Claim {
             "root_fingerprint": root.root_fingerprint,
         });
         let claimed = door.client.send_json(Method::POST, "/api/v1/setup/claim", &body).await;
-        if claimed.is_err()
-            && let Some(file) = &self.kit.kit_file
-        {
+        let error = match claimed {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let Some(file) = &self.kit.kit_file else { return Err(error.into()) };
+        if matches!(&error, ClientError::Refused(problem) if (400..500).contains(&problem.status)) {
             // A kit of nothing would only mislead.
             drop(std::fs::remove_file(file));
+            return Err(error.into());
         }
-        Ok(claimed?)
+        // The claim may have been made before the answer was lost, and then this is the only copy of its kit.
+        Err(Failure::KitKept { file: file.display().to_string(), why: Box::new(error.into()) })
     }
 
     fn text(&self, done: &SetupDone) -> String {
