@@ -2,6 +2,9 @@
 //! `provision.toml`: what a claim without a person needs. Read only while nobody has claimed the appliance, so that it
 //! may be deleted afterwards, and checked before any socket.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -56,15 +59,9 @@ pub struct Provision {
 
 /// Reads and checks the file.
 pub fn read(path: &Path) -> Result<Provision, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let reason =
-            format!("cannot be read ({error}): make it readable for the appliance's user, or leave the key out");
-        value("provision", path.display(), &reason)
-    })?;
-    let raw: RawProvision = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-        path: path.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
-    })?;
+    let text = text(path)?;
+    let text = text.expose();
+    let raw: RawProvision = toml::from_str(text).map_err(|error| syntax(path, text, &error))?;
     let scope = Scope::parse(&raw.names, &raw.networks)
         .map_err(|error| value("provision: names, networks", path.display(), &error.to_string()))?;
     let recovery = recovery(path, raw.recovery_public_key.as_deref(), raw.without_recovery_kit)?;
@@ -74,6 +71,34 @@ pub fn read(path: &Path) -> Result<Provision, ConfigError> {
     let hints = [user_name.as_str(), display_name.as_str()];
     let password = password_file.map(|file| password_in(&file, &hints)).transpose()?;
     Ok(Provision { scope, user_name, display_name, password, recovery })
+}
+
+/// The file, when only whoever runs the appliance can have written it.
+fn text(path: &Path) -> Result<SecretText, ConfigError> {
+    let unreadable = |error: std::io::Error| {
+        let reason =
+            format!("cannot be read ({error}): make it readable for the appliance's user, or leave the key out");
+        value("provision", path.display(), &reason)
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        let reason = format!(
+            "can be written by others (mode {mode:o}), and whoever writes it names the operator: look at what it says, then `chmod go-w` it"
+        );
+        return Err(value("provision", path.display(), &reason));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(SecretText::new(text))
+}
+
+/// Where and what, without the line itself: somebody may have written a password there, and this goes into the log.
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    ConfigError::Syntax { path: path.to_owned(), message: format!("line {line}, column {column}: {}", error.message()) }
 }
 
 fn no_display_name(path: &Path) -> ConfigError {
@@ -120,6 +145,8 @@ fn password_in(file: &Path, hints: &[&str]) -> Result<SecretText, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const RIGHT: &str =
@@ -129,6 +156,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("provision.toml");
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
         read(&path).map_err(|error| error.to_string())
     }
 
@@ -152,12 +180,17 @@ mod tests {
                 ["recovery_public_key", "no X25519", "copy"],
             ),
             ("\"meet.example.lan\"", "", ["names, networks", "bound to nothing", "at least one"]),
-            ("\"olga\"", "\"o\"", ["user_name", "too short", "provision.toml"]),
+            ("\"olga\"", "\"o\"", ["line 4, column 13", "too short", "provision.toml"]),
             ("[operator]", "colour = 1\n[operator]", ["colour", "expected", "provision.toml"]),
             ("[operator]", "[operator]\npassword_file = \"/none\"", ["operator.password_file", "/none", "first line"]),
         ] {
             let said = read_text(&RIGHT.replace(from, to)).unwrap_err();
             assert!(expected.iter().all(|part| said.contains(part)), "{expected:?}: {said}");
+        }
+        // Where and what, and not the line: there may be a password on it.
+        for written in ["password = \"hunter2\"", "password = \"hunter2", "password = hunter2"] {
+            let said = read_text(&format!("{RIGHT}{written}\n")).unwrap_err();
+            assert!(said.contains("provision.toml: line 5, column") && !said.contains("hunter2"), "{said}");
         }
         // 32 bytes of zero agree with everybody.
         let zero = format!("recovery_public_key = {:?}", "A".repeat(43));

@@ -2,6 +2,10 @@
 //! An appliance is claimed once, by whoever has the setup code or the host, and never by anybody else.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use serde_json::{Value, json};
 use crate::harness::http::{Answer, Connection, insecure_client};
 use crate::harness::{Appliance, Random};
 
-const STRONG: &str = "walnut-orbit-cactus-ferry-42";
+pub const STRONG: &str = "walnut-orbit-cactus-ferry-42";
 
 /// The setup page's side of the wire: HTTPS with a certificate that nobody vouches for.
 fn page(appliance: &Appliance) -> Connection {
@@ -24,7 +28,7 @@ fn code(appliance: &Appliance) -> String {
     appliance.cli_json(&["setup", "code"])["code"].as_str().unwrap().to_owned()
 }
 
-fn kit() -> String {
+pub fn kit() -> String {
     let public = RecoverySeed::random(&mut entropy::system()).public().unwrap().to_bytes();
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(public)
@@ -52,13 +56,13 @@ fn fixed_root(appliance: &Appliance, code: &str) -> String {
     answer.json()["root_fingerprint"].as_str().unwrap().to_owned()
 }
 
-fn refused(answer: &Answer, status: u16, code: &str) {
+pub fn refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
     let body = answer.json();
     assert!(!body["detail"].as_str().unwrap().is_empty() && !body["way_out"].as_str().unwrap().is_empty());
 }
 
-fn operators(appliance: &Appliance) -> Vec<String> {
+pub fn operators(appliance: &Appliance) -> Vec<String> {
     let list = appliance.cli_json(&["account", "list", "-w", "system"]);
     let names = list["accounts"].as_array().unwrap().iter().map(|one| one["user_name"].as_str().unwrap().to_owned());
     names.collect()
@@ -369,12 +373,12 @@ fn a_kit_that_was_made_elsewhere_is_taken_by_its_public_key() {
 }
 
 /// Sets a password by a link, as its page does.
-fn recover(appliance: &Appliance, token: &str, password: &str) -> Answer {
+pub fn recover(appliance: &Appliance, token: &str, password: &str) -> Answer {
     let sealed = appliance.seal(&json!({ "new_password": password }));
     appliance.https("POST", "/api/v1/recovery", &[], Some(&json!({ "token": token, "sealed": sealed })))
 }
 
-fn recovery_token(appliance: &Appliance, name: &str) -> String {
+pub fn recovery_token(appliance: &Appliance, name: &str) -> String {
     let link = appliance.cli_json(&["operator", "recover", name]);
     let (page, token) = link["url"].as_str().unwrap().split_once('#').unwrap();
     assert_eq!(page, format!("{}/recover", appliance.origin()));
@@ -390,7 +394,7 @@ fn an_operator_who_is_locked_out_gets_in_by_a_link_of_the_host_once() {
 
     let unknown = appliance.cli(&["operator", "recover", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(crate::config::text(&unknown.stderr).contains("no operator \"nobody\""));
+    assert!(crate::config::text(&unknown.stderr).contains("no operator \"nobody\" who is active"));
     appliance.account("system", "helper", "user");
     assert_eq!(appliance.cli(&["operator", "recover", "helper"]).status.code(), Some(1), "a helper is no operator");
 
@@ -474,6 +478,7 @@ fn provisioned(provision: &str) -> (Appliance, (i32, String)) {
     let dir = tempfile::tempdir().unwrap();
     let (file, config) = (dir.path().join("provision.toml"), dir.path().join("conclave.toml"));
     fs::write(&file, provision).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&config, format!("provision = {file:?}\n")).unwrap();
     let config = config.to_str().unwrap().to_owned();
     Appliance::try_start(dir, &["--test-cheap-passwords", "--config", &config])
@@ -521,7 +526,11 @@ fn a_provision_file_that_does_not_hold_ends_the_start_before_any_socket() {
     let (missing, weak) = (weak.path().join("missing"), weak.path().join("weak"));
     conclave::platform::store::files::write_private(&weak, b"password1234").unwrap();
     for (provision, expected) in [
-        ("names = 7".to_owned(), ["provision.toml", "names", "expected"]),
+        ("names = 7".to_owned(), ["provision.toml", "line 1, column 9", "expected"]),
+        (
+            format!("{PROVISION}password = \"{STRONG}\"\n"),
+            ["provision.toml", "line 7, column 1", "unknown field `password`"],
+        ),
         (PROVISION.replace("without_recovery_kit = true\n", ""), ["recovery_public_key", "is missing", "recovery new"]),
         (format!("{PROVISION}password_file = {missing:?}\n"), ["operator.password_file", "missing", "first line"]),
         (
@@ -532,6 +541,83 @@ fn a_provision_file_that_does_not_hold_ends_the_start_before_any_socket() {
         let (appliance, (code, said)) = provisioned(&provision);
         assert_eq!(code, 64, "{said}");
         assert!(expected.iter().all(|part| said.contains(part)), "{expected:?}: {said}");
+        assert!(!said.contains(STRONG), "a line with a password is in the journal: {said}");
         assert!(!appliance.admin_socket().exists());
     }
+}
+
+#[test]
+fn a_provision_file_that_others_can_write_claims_nothing() {
+    let (mut appliance, _) = provisioned("names = 7");
+    let file = appliance.dir.path().join("provision.toml");
+    fs::write(&file, PROVISION).unwrap();
+    for mode in [0o664, 0o646] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, said) = appliance.refused_start();
+        assert_eq!(code, 64, "{said}");
+        assert!(
+            ["provision =", "can be written by others", "chmod go-w"].iter().all(|part| said.contains(part)),
+            "{said}"
+        );
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    appliance.restart();
+    assert_eq!(operators(&appliance), ["olga"]);
+}
+
+#[test]
+fn the_code_of_the_start_is_the_appliances_and_a_new_one_the_hosts() {
+    let appliance = Appliance::start();
+    appliance.cli_ok(&["setup", "code", "--new"]);
+    let audit = appliance.cli_json(&["audit", "list", "-w", "system"]);
+    let records = audit["records"].as_array().unwrap().iter().filter(|one| one["action"] == "setup.code");
+    let actors: Vec<&str> = records.map(|one| one["actor"].as_str().unwrap()).collect();
+    assert_eq!(actors, ["operator:local", "appliance"]);
+}
+
+/// A socket that passes on what comes, and breaks off where a claim should be answered.
+fn breaks_off_at_the_claim(at: &Path, appliance: &Path) {
+    let (listener, appliance) = (UnixListener::bind(at).unwrap(), appliance.to_owned());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut behind = UnixStream::connect(&appliance).unwrap();
+            let mut begin = [0; 65_536];
+            let length = client.read(&mut begin).unwrap();
+            behind.write_all(&begin[..length]).unwrap();
+            if begin.starts_with(b"POST /api/v1/setup/claim") {
+                let length = behind.read(&mut begin).unwrap();
+                assert!(begin[..length].starts_with(b"HTTP/1.1 201"));
+                client.shutdown(Shutdown::Both).unwrap();
+                continue;
+            }
+            let (mut from, mut to) = (client.try_clone().unwrap(), behind.try_clone().unwrap());
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut from, &mut to));
+                to.shutdown(Shutdown::Both)
+            });
+            std::thread::spawn(move || std::io::copy(&mut behind, &mut client));
+        }
+    });
+}
+
+#[test]
+fn a_kit_goes_with_a_claim_that_was_refused_and_stays_with_one_that_was_not_answered() {
+    let appliance = Appliance::start();
+    let kit_file = appliance.dir.path().join("kit.txt");
+    let claim = ["setup", "claim", "--name", "localhost", "--kit-file", kit_file.to_str().unwrap(), "--operator"];
+    let refused = appliance.cli(&[&claim[..], &["o"]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!kit_file.exists(), "a kit of nothing would mislead");
+
+    let socket = appliance.dir.path().join("breaks.sock");
+    breaks_off_at_the_claim(&socket, &appliance.admin_socket());
+    let broken = [&["--admin-socket", socket.to_str().unwrap()], &claim[..], &["olga"]].concat();
+    let broken = crate::config::run(&broken);
+    let said = crate::config::text(&broken.stderr);
+    assert_eq!(broken.status.code(), Some(70), "{said}");
+    assert!(["broke off", "kit.txt", "conclave status"].iter().all(|part| said.contains(part)), "{said}");
+    assert_eq!(appliance.cli_json(&["status"])["claim"], "claimed");
+    let kit = fs::read_to_string(&kit_file).expect("the only kit of a claimed appliance is gone");
+    assert!(kit.contains("CONCLAVE RECOVERY KIT"));
 }
