@@ -216,6 +216,10 @@ where
 /// What a claim without a person needs; none when the appliance is claimed or no file is named.
 async fn provision(store: &Store, file: Option<&Path>) -> Result<Option<Provision>, LifecycleError> {
     let Some(file) = file else { return Ok(None) };
+    if store.system().state() != "open" {
+        tracing::warn!(file = %file.display(), "the appliance is read-only: `provision` is ignored");
+        return Ok(None);
+    }
     if store.system().read(stored_claim::is_claimed).await? {
         tracing::info!(file = %file.display(), "the appliance is claimed already: `provision` is ignored");
         return Ok(None);

@@ -76,7 +76,7 @@ fn cut(path: &Path, bytes: u64) {
 }
 
 /// The raw key of a database, unwrapped as `docs/files.md` says.
-fn raw_key(data_dir: &Path, id: &str) -> String {
+pub fn raw_key(data_dir: &Path, id: &str) -> String {
     let master = Key256::from_slice(&fs::read(data_dir.join("master.key")).unwrap()).unwrap();
     let workspace: WorkspaceId = id.parse().unwrap();
     let text = fs::read(data_dir.join("keys").join(format!("{id}.json"))).unwrap();
@@ -428,6 +428,53 @@ fn an_older_system_file_is_read_only_until_the_operator_accepts_it_and_workspace
     assert_eq!(system_state(&appliance), ("open".to_owned(), true));
     assert_eq!(show(&appliance, "demo")["state"], "open");
     only_our_lines(&appliance.log());
+}
+
+#[test]
+fn a_system_file_from_before_the_claim_had_a_table_starts_and_nobody_claims_it_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (provision, config) = (dir.path().join("provision.toml"), dir.path().join("conclave.toml"));
+    fs::write(&config, format!("provision = {provision:?}\n")).unwrap();
+    fs::write(&provision, "without_recovery_kit = true\nnames = [\"localhost\"]\n[operator]\nuser_name = \"olga\"\n")
+        .unwrap();
+    set_mode(&provision, 0o600);
+    let config = config.to_str().unwrap().to_owned();
+    let mut appliance = Appliance::start_in(dir, &["--test-cheap-passwords", "--config", &config]);
+    let system = WorkspaceId::SYSTEM.to_string();
+    let fingerprint = |appliance: &Appliance| appliance.cli_json(&["status"])["trust"]["fingerprint"].clone();
+    let before = fingerprint(&appliance);
+    appliance.stop_well();
+    let file = appliance.data_dir().join("system.db");
+    let old = fs::read(&file).unwrap();
+    appliance.restart();
+    appliance.workspace("late");
+    appliance.stop_well();
+    fs::write(&file, &old).unwrap();
+    let connection = Connection::open(&file).unwrap();
+    connection.pragma_update(None, "key", format!("x'{}'", raw_key(&appliance.data_dir(), &system))).unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE claim; DROP TABLE one_time_links; DROP TABLE policy; DROP TABLE agreements; DROP TABLE approvals;
+             ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE sessions DROP COLUMN persistent;
+             ALTER TABLE sessions DROP COLUMN idle_millis; ALTER TABLE sessions DROP COLUMN absolute_millis;
+             INSERT INTO settings (key, value) VALUES ('claimed_at', '2026-01-02T03:04:05.000Z');
+             PRAGMA user_version = 5;",
+        )
+        .unwrap();
+    drop(connection);
+
+    let begin = appliance.log().len();
+    appliance.restart();
+    let log = appliance.log()[begin..].to_owned();
+    assert!(!log.contains("setup.code") && log.contains("read-only: `provision` is ignored"), "{log}");
+    assert_eq!(system_state(&appliance).0, "rolled-back");
+    assert_eq!(appliance.cli_json(&["status"])["claim"], "claimed");
+    assert_eq!(fingerprint(&appliance), before);
+    assert_eq!(appliance.https("GET", "/api/v1/setup", &[], None).status, 404);
+    appliance.cli_ok(&["workspace", "accept-rollback", "system"]);
+    assert_eq!(system_state(&appliance), ("open".to_owned(), true));
+    assert_eq!(appliance.cli_json(&["status"])["claim"], "claimed");
+    assert_eq!(appliance.cli_json(&["account", "list", "-w", "system"])["accounts"][0]["user_name"], "olga");
 }
 
 #[test]

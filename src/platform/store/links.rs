@@ -50,8 +50,11 @@ pub fn redeem(write: &Write<'_>, hash: &[u8; 32], now: Timestamp) -> rusqlite::R
     Ok(write.sql().execute(sql, params![hash, now.as_millis()])? == 1)
 }
 
-/// The links that are remembered, newest first.
+/// The links that are remembered, newest first. None in a rolled-back file from before there was this table.
 pub fn remembered(database: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Link>> {
+    if !database.table_exists(None, "one_time_links")? {
+        return Ok(Vec::new());
+    }
     let sql = "SELECT user_name, one_time_links.created_at AS made_at, expires_at, used_at
                FROM one_time_links JOIN accounts ON accounts.id = account
                WHERE one_time_links.created_at > ?1 ORDER BY one_time_links.created_at DESC";
