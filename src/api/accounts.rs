@@ -30,6 +30,7 @@ use crate::core::auth::login::AccountStatus;
 use crate::core::auth::permission::{Administrator, Permission, Permissions, Role, Roles};
 use crate::platform::entropy;
 use crate::platform::store::accounts::{self, Account, NameTaken};
+use crate::platform::store::links;
 use crate::platform::store::registry::Registry;
 use crate::platform::store::sessions;
 use crate::platform::store::workspace::Write;
@@ -271,6 +272,7 @@ async fn update(
             return Ok(Err(Problem::LastAdmin));
         }
         accounts::update(write, &after)?;
+        links::void_unless_operator(write, &after)?;
         if after.status == AccountStatus::Disabled {
             sessions::delete_of_account(write, account, None)?;
         }
@@ -326,6 +328,7 @@ async fn reset_password(
             return Ok(Err(problem));
         }
         accounts::set_password(write, account, &hash, now)?;
+        links::void_if_system(write, account)?;
         let ended = sessions::delete_of_account(write, account, None)?;
         write.audit(&event, now)?;
         write.after_commit(move || hub.end_account(id, account, None));

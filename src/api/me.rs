@@ -21,7 +21,7 @@ use crate::core::audit::Outcome;
 use crate::core::limit::Try;
 use crate::platform::password;
 use crate::platform::store::workspace::Write;
-use crate::platform::store::{accounts, sessions};
+use crate::platform::store::{accounts, links, sessions};
 use crate::values::id::SessionId;
 
 /// This file's routes.
@@ -130,6 +130,7 @@ async fn change_password(
             return Ok(false);
         }
         accounts::set_password(write, account, &hash, now)?;
+        links::void_if_system(write, account)?;
         sessions::delete_of_account(write, account, Some(keep))?;
         write.audit(&event, now)?;
         write.after_commit(move || hub.end_account(workspace, account, Some(keep)));

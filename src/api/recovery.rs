@@ -21,6 +21,7 @@ use crate::api::types::NewPassword;
 use crate::api::types::setup::{Notices, Recovered, RecoveryLink, RecoveryNotice, UseRecoveryLink};
 use crate::core::audit::{Actor, Outcome, Strength};
 use crate::core::auth::link::{LINK_LIFE, LinkToken};
+use crate::core::auth::login::AccountStatus;
 use crate::core::auth::permission::Role;
 use crate::platform::entropy;
 use crate::platform::https::Peer;
@@ -59,7 +60,8 @@ async fn make_link(
     let (hash, now, name) = (token.hash(), app.clock.now(), user_name.clone());
     let caller = local.caller;
     let write = move |write: &Write<'_>| {
-        let found = accounts::find_by_name(write.sql(), &name)?.filter(|account| account.role() == Role::Admin);
+        let found = accounts::find_by_name(write.sql(), &name)?
+            .filter(|account| account.role() == Role::Admin && account.status == AccountStatus::Active);
         let Some(operator) = found else { return Ok(false) };
         links::insert(write, &hash, operator.id, now)?;
         write.audit(&caller.event("operator.recovery", format!("operator:{}", operator.id), Outcome::Allowed), now)?;
@@ -109,7 +111,7 @@ async fn recover(
     let caller = Caller::proven(Actor::Operator(id), Strength::OneTimeLink, peer);
     let event = caller.event("account.password", format!("operator:{id}"), Outcome::Allowed);
     let write = move |write: &Write<'_>| {
-        // It may have been used or replaced while the hash was computed.
+        // It may have been used, replaced or voided while the hash was computed.
         if !links::redeem(write, &hash, now)? {
             return Ok(false);
         }

@@ -28,7 +28,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
     let made: Result<RecoveryLink, _> = door.client.send_json(Method::POST, &path, &json!({})).await;
     let link = made.map_err(|error| match error {
         ClientError::Refused(problem) if problem.code == "not-found" => Failure::NotFound(format!(
-            "there is no operator {name:?}: `conclave account list -w system` shows those there are"
+            "there is no operator {name:?} who is active: `conclave account list -w system` shows those there are"
         )),
         other => other.into(),
     })?;

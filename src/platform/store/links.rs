@@ -4,9 +4,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::core::auth::link::{LINK_LIFE, REMEMBERED};
+use crate::core::auth::login::AccountStatus;
+use crate::core::auth::permission::Role;
+use crate::platform::store::accounts::Account;
 use crate::platform::store::row::{id, text, time};
 use crate::platform::store::workspace::Write;
-use crate::values::id::AccountId;
+use crate::values::id::{AccountId, WorkspaceId};
 use crate::values::name::UserName;
 use crate::values::time::Timestamp;
 
@@ -27,7 +30,7 @@ pub struct Link {
 pub fn insert(write: &Write<'_>, hash: &[u8; 32], account: AccountId, now: Timestamp) -> rusqlite::Result<()> {
     let sql = write.sql();
     sql.execute("DELETE FROM one_time_links WHERE created_at <= ?1", params![(now - REMEMBERED).as_millis()])?;
-    sql.execute("UPDATE one_time_links SET replaced = 1 WHERE account = ?1", params![account.as_bytes()])?;
+    void(write, account)?;
     sql.execute(
         "INSERT INTO one_time_links (hash, account, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)",
         params![hash, account.as_bytes(), now.as_millis(), (now + LINK_LIFE).as_millis()],
@@ -35,19 +38,44 @@ pub fn insert(write: &Write<'_>, hash: &[u8; 32], account: AccountId, now: Times
     Ok(())
 }
 
-/// Whose link this is, while it holds.
+/// Whose link this is, while it holds: for an operator alone, and one who may sign in.
 pub fn find(database: &Connection, hash: &[u8; 32], now: Timestamp) -> rusqlite::Result<Option<AccountId>> {
     let sql = "SELECT account FROM one_time_links
-               WHERE hash = ?1 AND used_at IS NULL AND replaced = 0 AND expires_at > ?2";
+               WHERE hash = ?1 AND used_at IS NULL AND replaced = 0 AND expires_at > ?2
+                   AND account IN (SELECT id FROM accounts WHERE role = ?3 AND status = ?4)";
     let account = |row: &Row<'_>| id(row, "account").map(AccountId::from_bytes);
-    database.query_row(sql, params![hash, now.as_millis()], account).optional()
+    let operator = (Role::Admin.as_str(), AccountStatus::Active.as_str());
+    database.query_row(sql, params![hash, now.as_millis(), operator.0, operator.1], account).optional()
 }
 
 /// Uses a link up; says whether it held.
 pub fn redeem(write: &Write<'_>, hash: &[u8; 32], now: Timestamp) -> rusqlite::Result<bool> {
-    let sql = "UPDATE one_time_links SET used_at = ?2
-               WHERE hash = ?1 AND used_at IS NULL AND replaced = 0 AND expires_at > ?2";
+    if find(write.sql(), hash, now)?.is_none() {
+        return Ok(false);
+    }
+    let sql = "UPDATE one_time_links SET used_at = ?2 WHERE hash = ?1";
     Ok(write.sql().execute(sql, params![hash, now.as_millis()])? == 1)
+}
+
+/// Voids the links of an account whose password was set in another way. Only workspace `system` has links.
+pub fn void_if_system(write: &Write<'_>, account: AccountId) -> rusqlite::Result<()> {
+    if write.workspace() == WorkspaceId::SYSTEM {
+        void(write, account)?;
+    }
+    Ok(())
+}
+
+/// Voids the links of an account that is no operator any more: they must not hold again when it becomes one.
+pub fn void_unless_operator(write: &Write<'_>, account: &Account) -> rusqlite::Result<()> {
+    if account.role() == Role::Admin && account.status == AccountStatus::Active {
+        return Ok(());
+    }
+    void_if_system(write, account.id)
+}
+
+fn void(write: &Write<'_>, account: AccountId) -> rusqlite::Result<()> {
+    write.sql().execute("UPDATE one_time_links SET replaced = 1 WHERE account = ?1", params![account.as_bytes()])?;
+    Ok(())
 }
 
 /// The links that are remembered, newest first. None in a rolled-back file from before there was this table.

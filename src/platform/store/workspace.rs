@@ -268,6 +268,11 @@ impl Write<'_> {
         self.keys
     }
 
+    /// Whose file it is.
+    pub const fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
     /// Appends to the audit chain; it becomes durable with the rest of the transaction.
     pub fn audit(&self, event: &Event, now: Timestamp) -> rusqlite::Result<()> {
         audit_log::append(&self.transaction, self.workspace, event, now)
