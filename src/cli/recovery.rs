@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::cli::exit::Failure;
 use crate::cli::kit::{Ground, Kit, base64_url};
-use crate::cli::output::{Output, print};
-use crate::platform::recovery;
+use crate::cli::output::{Output, facts, grouped, print};
+use crate::platform::recovery::{self, Restored};
 use crate::platform::store::files::{self, Layout};
 use crate::values::secret::SecretText;
 
@@ -44,10 +44,18 @@ pub fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Restore { data_dir, master_key_file, words_file } => {
             let words = words(words_file)?;
             let layout = Layout::new(data_dir, master_key_file);
-            let appliance = recovery::restore(&layout, &words)?;
-            let restored = json!({ "appliance": appliance, "master_key_file": layout.master_key() });
+            let Restored { appliance, identity_key } = recovery::restore(&layout, &words)?;
+            let identity_key = hex::encode(identity_key);
+            let restored = json!({
+                "appliance": appliance, "identity_key": identity_key, "master_key_file": layout.master_key(),
+            });
             let text = |_: &serde_json::Value| {
-                format!("The master key is back in {}. Start the appliance.\n", layout.master_key().display())
+                let known =
+                    facts(&[("Appliance", grouped(&appliance).to_lowercase()), ("Identity key", identity_key.clone())]);
+                format!(
+                    "The master key is back in {}.\n\n{known}\nCompare both with the paper of the kit. If they are others, this directory is not your appliance: do not start it.\n",
+                    layout.master_key().display()
+                )
             };
             Ok(output.print(&restored, text)?)
         }

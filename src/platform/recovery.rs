@@ -3,14 +3,18 @@
 //!
 //! The words are made by the command line or the page and never sent here; opening the file needs no appliance.
 
+use std::path::Path;
+
 use bip39::{Language, Mnemonic};
 use serde::{Deserialize, Serialize};
 
-use crate::core::keys::recovery::{RecoveryError, RecoveryPublicKey, RecoverySeed};
+use crate::core::keys::recovery::{RecoveryError, RecoveryPublicKey, RecoverySeed, SealedFor};
 use crate::core::keys::sealing::SealedBox;
 use crate::platform::entropy;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files::{self, Layout};
+use crate::platform::store::keyring;
+use crate::values::id::WorkspaceId;
 use crate::values::secret::{Key256, SecretText};
 
 const FORMAT: &str = "conclave-recovery-1";
@@ -52,6 +56,16 @@ pub enum KitError {
     Changed {
         /// Which file.
         path: String,
+    },
+    /// The master key in the file is not the one of the directory.
+    #[error(
+        "{path}: the master key in recovery.json is not the one of these keys ({reason}); nothing was written: put recovery.json and the keys of one backup together"
+    )]
+    OtherKeys {
+        /// Which key file.
+        path: String,
+        /// Why not.
+        reason: String,
     },
     /// There is a master key already.
     #[error(
@@ -117,7 +131,7 @@ struct RecoveryFile {
 
 /// The bytes of `recovery.json`: the master key, sealed to a kit.
 pub fn seal_master_key(master: &Key256, appliance: &str, kit: &RecoveryPublicKey) -> Result<Vec<u8>, RecoveryError> {
-    let sealed = kit.seal(appliance, master.expose(), &mut entropy::system())?;
+    let sealed = kit.seal(SealedFor::MasterKey, appliance, master.expose(), &mut entropy::system())?;
     let file = RecoveryFile {
         format: FORMAT.to_owned(),
         appliance: appliance.to_owned(),
@@ -128,18 +142,48 @@ pub fn seal_master_key(master: &Key256, appliance: &str, kit: &RecoveryPublicKey
     serde_json::to_vec_pretty(&file).map_err(|_| RecoveryError::Key)
 }
 
-/// Writes the master key of a data directory that lost it, from `recovery.json` and the words. Answers the appliance.
-pub fn restore(layout: &Layout, typed: &SecretText) -> Result<String, KitError> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<RecoveryFile, StoreError> {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        reason: format!("is no recovery file ({error}): restore it from a backup"),
+    })
+}
+
+/// Whether `recovery.json` is what an appliance that was claimed with this kit, or without one, has. If not, says why
+/// and the way out.
+pub fn check_file(path: &Path, claimed_with: Option<&RecoveryPublicKey>) -> Result<(), String> {
+    let Some(kit) = claimed_with else {
+        return if path.exists() {
+            Err("the appliance was claimed without a recovery kit, so this file opens nothing: remove it".to_owned())
+        } else {
+            Ok(())
+        };
+    };
+    let file = files::read_private(path).and_then(|bytes| parse(path, &bytes)).map_err(|error| {
+        format!("the recovery kit opens nothing without this file ({error}): put it back from a backup")
+    })?;
+    if file.public_key == hex::encode(kit.to_bytes()) {
+        return Ok(());
+    }
+    Err("this file is sealed to another recovery kit than the one of the claim: put it back from a backup".to_owned())
+}
+
+/// Whose master key came back, to be compared with the paper.
+pub struct Restored {
+    /// The appliance id.
+    pub appliance: String,
+    /// Its public identity key.
+    pub identity_key: [u8; 32],
+}
+
+/// Writes the master key of a data directory that lost it, from `recovery.json` and the words. Anybody can seal to a
+/// kit's public key, so the key must open the directory's own keys before it is written.
+pub fn restore(layout: &Layout, typed: &SecretText) -> Result<Restored, KitError> {
     let (path, master_key) = (layout.recovery(), layout.master_key());
     if master_key.exists() {
         return Err(KitError::MasterKeyThere { path: master_key.display().to_string() });
     }
-    let bytes = files::read_private(&path)?;
-    let unreadable = |error: serde_json::Error| StoreError::Malformed {
-        path: path.clone(),
-        reason: format!("is no recovery file ({error}): restore it from a backup"),
-    };
-    let file: RecoveryFile = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let file = parse(&path, &files::read_private(&path)?)?;
     let seed = seed(typed)?;
     if hex::encode(seed.public()?.to_bytes()) != file.public_key {
         return Err(KitError::OtherKit { expected: file.public_key });
@@ -149,15 +193,22 @@ pub fn restore(layout: &Layout, typed: &SecretText) -> Result<String, KitError> 
         encapsulated_key: hex::decode(&file.encapsulated_key).map_err(|_| changed())?,
         ciphertext: hex::decode(&file.sealed).map_err(|_| changed())?,
     };
-    let opened = seed.open(&file.appliance, &boxed).map_err(|_| changed())?;
+    let opened = seed.open(SealedFor::MasterKey, &file.appliance, &boxed).map_err(|_| changed())?;
     let master = Key256::from_slice(&opened).filter(|_| file.format == FORMAT).ok_or_else(changed)?;
+    let keys = layout.key_file(WorkspaceId::SYSTEM);
+    let other = |reason: String| KitError::OtherKeys { path: keys.display().to_string(), reason };
+    let identity = keyring::identity_under(layout, &master).map_err(|error| other(error.to_string()))?;
+    if identity.appliance_id() != file.appliance {
+        return Err(other(format!("they are those of appliance {}", identity.appliance_id())));
+    }
     files::write_private(master_key, master.expose())?;
-    Ok(file.appliance)
+    Ok(Restored { appliance: file.appliance, identity_key: identity.to_bytes() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::store::keyring::Keyring;
 
     fn typed(words: &[&str]) -> SecretText {
         SecretText::new(words.join(" "))
@@ -194,20 +245,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("data"), None);
         drop(layout.claim().unwrap());
-        let (master, made) = (Key256::new([5; 32]), RecoverySeed::random(&mut entropy::system()));
-        let file = seal_master_key(&master, "aa", &made.public().unwrap()).unwrap();
+        let ring = Keyring::load(layout.clone()).unwrap();
+        let identity = ring.create(WorkspaceId::SYSTEM).unwrap().identity().unwrap().public();
+        let (appliance, made) = (identity.appliance_id(), RecoverySeed::random(&mut entropy::system()));
+        let kit = made.public().unwrap();
+        let file = ring.sealed_to(&kit, &appliance).unwrap();
         files::write_private(&layout.recovery(), &file).unwrap();
+        let master = files::read_private(layout.master_key()).unwrap();
+        std::fs::remove_file(layout.master_key()).unwrap();
 
         let other = words(&RecoverySeed::random(&mut entropy::system()));
         assert!(matches!(restore(&layout, &typed(&other)), Err(KitError::OtherKit { .. })));
         assert!(!layout.master_key().exists());
-        assert_eq!(restore(&layout, &typed(&words(&made))).unwrap(), "aa");
-        assert!(**files::read_private(layout.master_key()).unwrap() == *master.expose());
+        let restored = restore(&layout, &typed(&words(&made))).unwrap();
+        assert_eq!((&restored.appliance, restored.identity_key), (&appliance, identity.to_bytes()));
+        assert!(files::read_private(layout.master_key()).unwrap() == master);
         assert!(matches!(restore(&layout, &typed(&words(&made))), Err(KitError::MasterKeyThere { .. })));
 
         std::fs::remove_file(layout.master_key()).unwrap();
-        let swapped = String::from_utf8(file).unwrap().replace("\"aa\"", "\"ab\"");
+        let swapped = String::from_utf8(file).unwrap().replace(&appliance, &"0".repeat(32));
         files::write_private(&layout.recovery(), swapped.as_bytes()).unwrap();
         assert!(matches!(restore(&layout, &typed(&words(&made))), Err(KitError::Changed { .. })));
+
+        // Anybody can seal to the kit: another master key, or the right one under another appliance's name.
+        let forged = seal_master_key(&Key256::new([5; 32]), &appliance, &kit).unwrap();
+        let renamed = ring.sealed_to(&kit, &"0".repeat(32)).unwrap();
+        for forged in [forged, renamed] {
+            files::write_private(&layout.recovery(), &forged).unwrap();
+            assert!(matches!(restore(&layout, &typed(&words(&made))), Err(KitError::OtherKeys { .. })));
+            assert!(!layout.master_key().exists());
+        }
     }
 }

@@ -31,8 +31,27 @@ pub enum RecoveryError {
     Refused,
 }
 
-fn info(appliance: &str) -> Vec<u8> {
-    Framed::labelled("conclave-recovery-1").fixed(appliance.as_bytes()).into_bytes()
+/// What is sealed. A box of one purpose never opens as one of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealedFor {
+    /// The master key, in `recovery.json`.
+    MasterKey,
+    /// Nothing that is kept: a try whether one can seal to a key at all.
+    Trial,
+}
+
+impl SealedFor {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::MasterKey => "master-key",
+            Self::Trial => "trial",
+        }
+    }
+}
+
+fn info(purpose: SealedFor, appliance: &str) -> Vec<u8> {
+    let info = Framed::labelled("conclave-recovery-1").frame(purpose.as_str().as_bytes());
+    info.fixed(appliance.as_bytes()).into_bytes()
 }
 
 /// The private half: 32 bytes, an X25519 private key (RFC 7748), printed as words.
@@ -64,13 +83,18 @@ impl RecoverySeed {
     }
 
     /// Opens what was sealed to its public half by this appliance.
-    pub fn open(&self, appliance: &str, sealed: &SealedBox) -> Result<Zeroizing<Vec<u8>>, RecoveryError> {
+    pub fn open(
+        &self,
+        purpose: SealedFor,
+        appliance: &str,
+        sealed: &SealedBox,
+    ) -> Result<Zeroizing<Vec<u8>>, RecoveryError> {
         let encapped = EncappedKey::from_bytes(&sealed.encapsulated_key).map_err(|_| RecoveryError::Refused)?;
         let mut context = hpke::setup_receiver::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeR::Base,
             &self.private()?,
             &encapped,
-            &info(appliance),
+            &info(purpose, appliance),
         )
         .map_err(|_| RecoveryError::Refused)?;
         context.open(&sealed.ciphertext, b"").map(Zeroizing::new).map_err(|_| RecoveryError::Refused)
@@ -99,12 +123,18 @@ impl RecoveryPublicKey {
     }
 
     /// Seals what only the kit shall open, for this appliance.
-    pub fn seal(&self, appliance: &str, plain: &[u8], rng: &mut impl CryptoRng) -> Result<SealedBox, RecoveryError> {
+    pub fn seal(
+        &self,
+        purpose: SealedFor,
+        appliance: &str,
+        plain: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<SealedBox, RecoveryError> {
         let public = PublicKey::from_bytes(&self.0).map_err(|_| RecoveryError::Key)?;
         let (encapped, mut context) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeS::Base,
             &public,
-            &info(appliance),
+            &info(purpose, appliance),
             rng,
         )
         .map_err(|_| RecoveryError::Key)?;
@@ -122,20 +152,22 @@ mod tests {
     fn only_the_kit_of_this_appliance_opens_what_was_sealed_to_it() {
         let mut rng = entropy::system();
         let seed = RecoverySeed::random(&mut rng);
-        let sealed = seed.public().unwrap().seal("aa", b"the master key", &mut rng).unwrap();
-        assert_eq!(&**seed.open("aa", &sealed).unwrap(), b"the master key");
-        assert_eq!(seed.open("ab", &sealed).unwrap_err(), RecoveryError::Refused);
-        assert!(RecoverySeed::random(&mut rng).open("aa", &sealed).is_err());
+        let purpose = SealedFor::MasterKey;
+        let sealed = seed.public().unwrap().seal(purpose, "aa", b"the master key", &mut rng).unwrap();
+        assert_eq!(&**seed.open(purpose, "aa", &sealed).unwrap(), b"the master key");
+        assert_eq!(seed.open(purpose, "ab", &sealed).unwrap_err(), RecoveryError::Refused);
+        assert_eq!(seed.open(SealedFor::Trial, "aa", &sealed).unwrap_err(), RecoveryError::Refused);
+        assert!(RecoverySeed::random(&mut rng).open(purpose, "aa", &sealed).is_err());
         for bit in 0..sealed.ciphertext.len() * 8 {
             let mut changed = sealed.clone();
             changed.ciphertext[bit / 8] ^= 1 << (bit % 8);
-            assert!(seed.open("aa", &changed).is_err());
+            assert!(seed.open(purpose, "aa", &changed).is_err());
         }
     }
 
     #[test]
     fn a_key_that_agrees_with_everybody_is_refused() {
-        let sealed = RecoveryPublicKey::new([0; 32]).seal("aa", b"x", &mut entropy::system());
+        let sealed = RecoveryPublicKey::new([0; 32]).seal(SealedFor::Trial, "aa", b"x", &mut entropy::system());
         assert_eq!(sealed.unwrap_err(), RecoveryError::Key);
     }
 

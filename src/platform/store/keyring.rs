@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::core::keys::envelope::{self, EnvelopeError, FieldPlace, NONCE_LEN, Purpose, WrappedKey};
-use crate::core::keys::identity::Identity;
+use crate::core::keys::identity::{Identity, PublicIdentity};
 use crate::core::keys::recovery::{RecoveryError, RecoveryPublicKey};
 use crate::platform::entropy;
 use crate::platform::recovery;
@@ -276,6 +276,14 @@ impl Keyring {
     fn malformed(&self, workspace: WorkspaceId, reason: &str) -> StoreError {
         StoreError::Malformed { path: self.layout.key_file(workspace), reason: reason.to_owned() }
     }
+}
+
+/// Whose keys a directory holds, when this master key opens them.
+pub fn identity_under(layout: &Layout, master: &Key256) -> Result<PublicIdentity, StoreError> {
+    let ring =
+        Keyring { layout: layout.clone(), master: master.clone(), open: RwLock::default(), sealed: HashMap::new() };
+    let identity = ring.unwrap_file(WorkspaceId::SYSTEM)?.identity();
+    Ok(identity.ok_or_else(|| ring.malformed(WorkspaceId::SYSTEM, "lacks a key"))?.public())
 }
 
 #[cfg(test)]
