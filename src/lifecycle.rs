@@ -174,6 +174,7 @@ where
         let signals = Signals::install()?;
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
         store.report_orphans();
+        store.report_recovery().await?;
         let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
 
         let mut server = Server::new(config.https);

@@ -228,7 +228,7 @@ async fn claim_now(app: &App, claiming: Claiming) -> Result<SetupDone, Problem> 
         .map(|kit| app.store.keyring().sealed_to(&kit, &appliance))
         .transpose()
         .map_err(|_| Problem::InvalidBody("recovery_public_key: is no key to seal to, make a new kit".to_owned()))?;
-    let write_recovery = sealed.map(|bytes| app.store.recovery_writer(bytes));
+    let write_recovery = app.store.recovery_writer(sealed);
 
     let now = app.clock.now();
     let operator = Account {
@@ -267,9 +267,7 @@ async fn claim_now(app: &App, claiming: Claiming) -> Result<SetupDone, Problem> 
             trust::save_authority(write, parts, now)?;
         }
         write.audit(&event, now)?;
-        if let Some(write_recovery) = write_recovery {
-            write_recovery().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        }
+        write_recovery().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         write.after_commit(move || services.setup_code.set(None));
         Ok(Ok(()))
     };

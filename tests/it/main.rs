@@ -33,6 +33,7 @@ mod layering;
 mod meetings;
 mod permissions;
 mod pki;
+mod recovery;
 mod roles;
 mod rooms;
 mod schema;

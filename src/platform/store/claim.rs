@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Table `claim` of `system.db`: one row, and the one statement that claims.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::core::claim::{Claim, CodeHash, StoredCode, Verdict, judge};
 use crate::core::keys::recovery::RecoveryPublicKey;
@@ -28,6 +28,16 @@ pub fn load(database: &Connection) -> rusqlite::Result<Claim> {
 /// accepted: until then nobody claims what may have an operator.
 pub fn is_claimed(database: &Connection) -> rusqlite::Result<bool> {
     Ok(!database.table_exists(None, "claim")? || matches!(load(database)?, Claim::Claimed { .. }))
+}
+
+/// The recovery kit that the appliance was claimed with, if with any; nothing before the claim.
+pub fn recovery_key(database: &Connection) -> rusqlite::Result<Option<Option<RecoveryPublicKey>>> {
+    if !database.table_exists(None, "claim")? {
+        return Ok(None);
+    }
+    let sql = "SELECT recovery_public_key FROM claim WHERE state = 'claimed'";
+    let key = |row: &Row<'_>| Ok(row.get::<_, Option<[u8; 32]>>(0)?.map(RecoveryPublicKey::new));
+    database.query_row(sql, [], key).optional()
 }
 
 /// A new code in place of the old one; says whether there may be one.

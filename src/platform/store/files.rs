@@ -126,6 +126,15 @@ pub fn destroy(path: &Path) -> Result<(), StoreError> {
     sync_directory(path.parent().unwrap_or(path))
 }
 
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io(path, "remove")(error)),
+        Ok(()) => sync_directory(path.parent().unwrap_or(path)),
+    }
+}
+
 /// Makes `directory` with mode 0700, or checks that an existing one is as private.
 pub fn make_private_directory(directory: &Path) -> Result<(), StoreError> {
     match fs::metadata(directory) {

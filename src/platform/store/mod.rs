@@ -12,6 +12,7 @@ use crate::core::audit::Event;
 use crate::core::keys::identity::{Identity, PublicIdentity};
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
+use crate::platform::recovery;
 use crate::platform::store::anchor::Anchor;
 use crate::platform::store::database::Check;
 use crate::platform::store::error::StoreError;
@@ -190,10 +191,24 @@ impl Store {
         &self.keyring
     }
 
-    /// Writes `recovery.json`; part of the transaction that claims, so that no claim is without it.
-    pub fn recovery_writer(&self, bytes: Vec<u8>) -> impl FnOnce() -> Result<(), StoreError> + Send + 'static {
+    /// Writes `recovery.json`; part of the transaction that claims, so that no claim is without it. A claim without a
+    /// kit removes what one that was broken off may have left: it would only mislead.
+    pub fn recovery_writer(&self, bytes: Option<Vec<u8>>) -> impl FnOnce() -> Result<(), StoreError> + Send + 'static {
         let path = self.layout.recovery();
-        move || files::write_private(&path, &bytes)
+        move || match bytes {
+            Some(bytes) => files::write_private(&path, &bytes),
+            None => files::remove(&path),
+        }
+    }
+
+    /// Says in the log when `recovery.json` is not what the claim made it.
+    pub async fn report_recovery(&self) -> Result<(), StoreError> {
+        let Some(claimed_with) = self.system.read(claim::recovery_key).await? else { return Ok(()) };
+        let path = self.layout.recovery();
+        if let Err(reason) = recovery::check_file(&path, claimed_with.as_ref()) {
+            tracing::warn!(file = %path.display(), "{reason}");
+        }
+        Ok(())
     }
 
     /// The workspace with this id, opened if need be. That it exists is the caller's knowledge (the registry's).
