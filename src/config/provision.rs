@@ -180,7 +180,7 @@ mod tests {
                 ["recovery_public_key", "no X25519", "copy"],
             ),
             ("\"meet.example.lan\"", "", ["names, networks", "bound to nothing", "at least one"]),
-            ("\"olga\"", "\"o\"", ["user_name", "too short", "provision.toml"]),
+            ("\"olga\"", "\"o\"", ["line 4, column 13", "too short", "provision.toml"]),
             ("[operator]", "colour = 1\n[operator]", ["colour", "expected", "provision.toml"]),
             ("[operator]", "[operator]\npassword_file = \"/none\"", ["operator.password_file", "/none", "first line"]),
         ] {

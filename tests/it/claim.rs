@@ -484,7 +484,7 @@ fn provisioned(provision: &str) -> (Appliance, (i32, String)) {
     Appliance::try_start(dir, &["--test-cheap-passwords", "--config", &config])
 }
 
-const PROVISION: &str = "names = [\"localhost\"]\nnetworks = [\"127.0.0.0/8\"]\nwithout_recovery_kit = true\n\
+pub const PROVISION: &str = "names = [\"localhost\"]\nnetworks = [\"127.0.0.0/8\"]\nwithout_recovery_kit = true\n\
     [operator]\nuser_name = \"olga\"\ndisplay_name = \"Olga Operator\"\n";
 
 #[test]

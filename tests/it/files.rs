@@ -15,6 +15,7 @@ use conclave::values::secret::Key256;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::claim::PROVISION;
 use crate::harness::{Appliance, files_below};
 
 /// Every file below a directory with its bytes.
@@ -435,8 +436,7 @@ fn a_system_file_from_before_the_claim_had_a_table_starts_and_nobody_claims_it_a
     let dir = tempfile::tempdir().unwrap();
     let (provision, config) = (dir.path().join("provision.toml"), dir.path().join("conclave.toml"));
     fs::write(&config, format!("provision = {provision:?}\n")).unwrap();
-    fs::write(&provision, "without_recovery_kit = true\nnames = [\"localhost\"]\n[operator]\nuser_name = \"olga\"\n")
-        .unwrap();
+    fs::write(&provision, PROVISION).unwrap();
     set_mode(&provision, 0o600);
     let config = config.to_str().unwrap().to_owned();
     let mut appliance = Appliance::start_in(dir, &["--test-cheap-passwords", "--config", &config]);
@@ -475,6 +475,32 @@ fn a_system_file_from_before_the_claim_had_a_table_starts_and_nobody_claims_it_a
     assert_eq!(system_state(&appliance), ("open".to_owned(), true));
     assert_eq!(appliance.cli_json(&["status"])["claim"], "claimed");
     assert_eq!(appliance.cli_json(&["account", "list", "-w", "system"])["accounts"][0]["user_name"], "olga");
+}
+
+#[test]
+fn a_system_file_from_before_the_claim_is_claimed_by_no_code_and_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (provision, config) = (dir.path().join("provision.toml"), dir.path().join("conclave.toml"));
+    fs::write(&config, "").unwrap();
+    let path = config.to_str().unwrap().to_owned();
+    let mut appliance = Appliance::start_in(dir, &["--test-cheap-passwords", "--config", &path]);
+    appliance.stop_well();
+    let file = appliance.data_dir().join("system.db");
+    let old = fs::read(&file).unwrap();
+    appliance.restart();
+    appliance.claim();
+    appliance.stop_well();
+    fs::write(&file, &old).unwrap();
+    fs::write(&config, format!("provision = {provision:?}\n")).unwrap();
+    fs::write(&provision, PROVISION).unwrap();
+    set_mode(&provision, 0o600);
+    let begin = appliance.log().len();
+    appliance.restart();
+    let log = appliance.log()[begin..].to_owned();
+    assert!(!log.contains("setup.code") && log.contains("read-only: `provision` is ignored"), "{log}");
+    assert_eq!(system_state(&appliance).0, "rolled-back");
+    let said = refused(&appliance, &["setup", "code"]);
+    assert!(said.contains("workspace-unavailable"), "{said}");
 }
 
 #[test]
