@@ -55,10 +55,14 @@ fn a_repeated_create_is_done_once_and_answered_alike() {
     for header in [another, none] {
         assert_eq!(create(&appliance, &token, header, "bob").code(), "user-name-taken");
     }
+    // What stands behind the path changes nothing of what is done.
+    let body = json!({ "user_name": "bob", "display_name": "Made" });
+    let queried = ask(&appliance, &token, "POST", &format!("{ACCOUNTS}?a=1"), KEY, &body);
+    assert_eq!((queried.status, queried.header("idempotency-replayed")), (201, Some("true")), "{}", queried.text());
     // The key is one's own: whoever else sends it asks for something else.
     let other = appliance.signed_in("demo", "eva", "admin");
     assert_eq!(create(&appliance, &other, KEY, "bob").code(), "user-name-taken");
-    assert_eq!(create(&appliance, &other, KEY, "bob").header("idempotency-replayed"), Some("true"));
+    assert_eq!(create(&appliance, &other, KEY, "bob").header("idempotency-replayed"), None);
     assert_eq!(create(&appliance, "no token", KEY, "bob").code(), "unauthenticated");
     for header in [("idempotency-key", "two words"), ("idempotency-key", "")] {
         assert_eq!(create(&appliance, &token, header, "carol").code(), "idempotency-key-invalid");
@@ -83,6 +87,66 @@ fn whoever_may_not_or_could_not_may_try_again_with_the_same_key() {
     // A session that ended is told nothing of what it made.
     appliance.cli_ok(&["session", "revoke", "-w", "demo", "ada", "--all"]);
     assert_eq!(promoted().code(), "unauthenticated");
+}
+
+#[test]
+fn who_may_do_less_than_before_is_not_told_again_what_was_made() {
+    let appliance = Appliance::claimed();
+    let (ada, bea) = (appliance.signed_in("demo", "ada", "admin"), appliance.signed_in("demo", "bea", "user"));
+    let operator = appliance.signed_in("system", "olga", "admin");
+    appliance.account("system", "eva", "admin");
+    let id = appliance.with_token(&bea, "GET", "/api/v1/me", None).json()["id"].as_str().unwrap().to_owned();
+    let by_hand = format!("{ACCOUNTS}/{id}/permissions/account.manage");
+    let eva = appliance.signed_in("demo", "eve", "admin");
+    assert_eq!(appliance.with_token(&eva, "PUT", &by_hand, None).status, 204);
+    let of_demo = format!("/api/v1/system/workspaces/{}/accounts", appliance.workspace_id("demo"));
+    let made = |token: &str, path: &str, name: &str| {
+        let body = json!({ "user_name": name, "display_name": "Made", "role": "guest" });
+        ask(&appliance, token, "POST", path, KEY, &body)
+    };
+    let asked = [(&ada, ACCOUNTS, "one"), (&bea, ACCOUNTS, "two"), (&operator, of_demo.as_str(), "three")];
+    for (token, path, name) in asked {
+        assert_eq!(made(token, path, name).status, 201, "{name}");
+        let again = made(token, path, name);
+        assert_eq!((again.status, again.header("idempotency-replayed")), (201, Some("true")), "{name}");
+        assert!(again.json()["initial_password"].is_string());
+    }
+    appliance.cli_ok(&["account", "role", "-w", "demo", "ada", "user"]);
+    assert_eq!(appliance.with_token(&eva, "DELETE", &by_hand, None).status, 204);
+    appliance.cli_ok(&["account", "role", "-w", "system", "olga", "user"]);
+    for (token, path, name) in asked {
+        let refused = made(token, path, name);
+        assert_eq!((refused.status, refused.code().as_str()), (403, "forbidden"), "{name}");
+        assert_eq!(refused.header("idempotency-replayed"), None);
+    }
+}
+
+#[test]
+fn a_refusal_that_depends_on_the_moment_is_not_repeated() {
+    let appliance = Appliance::claimed();
+    let token = appliance.signed_in("demo", "ada", "admin");
+    let room = |key| ask(&appliance, &token, "POST", "/api/v1/rooms", key, &json!({ "name": "lobby" }));
+    let first = room(("x-nothing", "x")).json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(room(KEY).code(), "room-name-taken");
+    let path = format!("/api/v1/rooms/{first}");
+    assert_eq!(appliance.with_token(&token, "DELETE", &path, None).status, 204);
+    let made = room(KEY);
+    assert_eq!((made.status, made.header("idempotency-replayed")), (201, None), "{}", made.text());
+}
+
+#[test]
+fn a_refusal_quotes_little_of_what_was_sent() {
+    let appliance = Appliance::claimed();
+    let token = appliance.signed_in("demo", "ada", "admin");
+    let long = "ä".repeat(20_000);
+    for refused in [
+        ask(&appliance, &token, "POST", ACCOUNTS, KEY, &json!({ long.as_str(): "" })),
+        appliance.with_token(&token, "GET", &format!("{ACCOUNTS}?{}=1", "x".repeat(5_000)), None),
+    ] {
+        assert_eq!(refused.status, 400);
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!((1..=500).contains(&detail.chars().count()), "{detail}");
+    }
 }
 
 #[test]
