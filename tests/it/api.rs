@@ -223,21 +223,21 @@ fn tagged(answer: &Answer) -> (String, Value) {
 fn a_change_of_what_somebody_else_changed_is_refused() {
     let appliance = Appliance::claimed();
     let token = appliance.signed_in("demo", "ada", "admin");
+    let operator = appliance.signed_in("system", "olga", "admin");
     let account = create(&appliance, &token, ("x-nothing", "x"), "bob").json()["account"]["id"].clone();
     let room = ask(&appliance, &token, "POST", "/api/v1/rooms", ("x-nothing", "x"), &json!({ "name": "lobby" })).json();
-    for (path, one, other) in [
-        (
-            format!("{ACCOUNTS}/{}", account.as_str().unwrap()),
-            json!({ "display_name": "One" }),
-            json!({ "voice_off": true }),
-        ),
-        (
-            format!("/api/v1/rooms/{}", room["id"].as_str().unwrap()),
-            json!({ "policy": { "capacity": 7 } }),
-            json!({ "policy": { "voice": false } }),
-        ),
+    let account_path = format!("{ACCOUNTS}/{}", account.as_str().unwrap());
+    let room_path = format!("/api/v1/rooms/{}", room["id"].as_str().unwrap());
+    let demo = format!("/api/v1/system/workspaces/{}", appliance.workspace_id("demo"));
+    for (token, path, one, other) in [
+        (&token, account_path.as_str(), json!({ "display_name": "One" }), json!({ "voice_off": true })),
+        (&token, &room_path, json!({ "policy": { "capacity": 7 } }), json!({ "policy": { "voice": false } })),
+        (&token, "/api/v1/policy", json!({ "idle_hours": 21 }), json!({ "guests": false })),
+        (&operator, &format!("{demo}/policy"), json!({ "idle_hours": 22 }), json!({ "guests": true })),
+        (&operator, &demo, json!({ "seats": 50 }), json!({ "residency": "Graz" })),
+        (&operator, "/api/v1/system/appliance", json!({ "residency": "Vienna" }), json!({ "voice": false })),
     ] {
-        let ask = |method: &str, header, body: &Value| ask(&appliance, &token, method, &path, header, body);
+        let ask = |method: &str, header, body: &Value| ask(&appliance, token, method, path, header, body);
         let (read, _) = tagged(&ask("GET", ("x-nothing", "x"), &Value::Null));
         let (changed, _) = tagged(&ask("PATCH", ("if-match", &read), &one));
         assert_ne!(changed, read, "{path}");
@@ -253,10 +253,9 @@ fn a_change_of_what_somebody_else_changed_is_refused() {
         assert_ne!(tagged(&ask("GET", ("x-nothing", "x"), &Value::Null)), (now, shown));
     }
     // By hand and away, too.
-    let by_hand = format!("{ACCOUNTS}/{}/permissions/room.moderate", account.as_str().unwrap());
+    let by_hand = format!("{account_path}/permissions/room.moderate");
     let stale = ("if-match", "\"00000000000000000000000000000000\"");
-    let room = format!("/api/v1/rooms/{}", room["id"].as_str().unwrap());
-    for (method, path) in [("PUT", &by_hand), ("DELETE", &by_hand), ("DELETE", &room)] {
+    for (method, path) in [("PUT", &by_hand), ("DELETE", &by_hand), ("DELETE", &room_path)] {
         let refused = ask(&appliance, &token, method, path, stale, &Value::Null);
         assert_eq!((refused.status, refused.code().as_str()), (412, "precondition-failed"), "{method} {path}");
         assert_eq!(ask(&appliance, &token, method, path, ("if-match", "*"), &Value::Null).status, 204);
@@ -267,13 +266,28 @@ fn a_change_of_what_somebody_else_changed_is_refused() {
 fn what_one_has_is_not_sent_again() {
     let appliance = Appliance::claimed();
     let token = appliance.signed_in("demo", "ada", "admin");
+    let operator = appliance.signed_in("system", "olga", "admin");
     let id = create(&appliance, &token, ("x-nothing", "x"), "bob").json()["account"]["id"].clone();
     let path = format!("{ACCOUNTS}/{}", id.as_str().unwrap());
-    let (tag, _) = tagged(&ask(&appliance, &token, "GET", &path, ("x-nothing", "x"), &Value::Null));
-    let again = || ask(&appliance, &token, "GET", &path, ("if-none-match", &tag), &Value::Null);
-    assert_eq!((again().status, again().body.len(), again().header("etag")), (304, 0, Some(tag.as_str())));
-    appliance.cli_ok(&["account", "role", "-w", "demo", "bob", "guest"]);
-    assert_eq!(again().status, 200);
+    for (token, path, change) in [
+        (&token, path.as_str(), &["account", "role", "-w", "demo", "bob", "guest"][..]),
+        (&token, "/api/v1/policy", &["policy", "set", "-w", "demo", "--idle-hours", "21"]),
+        (&operator, "/api/v1/system/appliance", &["appliance", "set", "--voice", "off"]),
+    ] {
+        let (tag, _) = tagged(&ask(&appliance, token, "GET", path, ("x-nothing", "x"), &Value::Null));
+        let again = || ask(&appliance, token, "GET", path, ("if-none-match", &tag), &Value::Null);
+        let have = again();
+        assert_eq!((have.status, have.body.len(), have.header("etag")), (304, 0, Some(tag.as_str())), "{path}");
+        appliance.cli_ok(change);
+        assert_eq!(again().status, 200, "{path}");
+    }
+    // What counts and states a workspace shows is not in its tag, so it is always sent.
+    let demo = format!("/api/v1/system/workspaces/{}", appliance.workspace_id("demo"));
+    let (tag, shown) = tagged(&ask(&appliance, &operator, "GET", &demo, ("x-nothing", "x"), &Value::Null));
+    appliance.account("demo", "carl", "user");
+    let again = ask(&appliance, &operator, "GET", &demo, ("if-none-match", &tag), &Value::Null);
+    assert_eq!((again.status, again.header("etag")), (200, Some(tag.as_str())));
+    assert_ne!(again.json()["accounts"], shown["accounts"]);
     // What one may not see is no more there with a tag.
     let user = appliance.signed_in("demo", "carol", "user");
     assert_eq!(ask(&appliance, &user, "GET", &path, ("if-none-match", "*"), &Value::Null).status, 403);
@@ -353,8 +367,8 @@ fn one_caller_sends_so_many_requests_and_others_have_theirs() {
     let appliance = strict();
     let token = appliance.signed_in("demo", "ada", "admin");
     let mut stranger = appliance.connect();
-    let mut offer = || stranger.exchange("GET", "/api/v1/sign-in", None).unwrap();
-    let mut answers = (0..500).map(|_| offer());
+    let mut trust = || stranger.exchange("GET", "/api/v1/trust", None).unwrap();
+    let mut answers = (0..500).map(|_| trust());
     let first = answers.next().unwrap();
     assert_eq!((first.status, first.header("ratelimit-policy")), (200, Some("\"requests\";q=15;w=15")));
     assert!(left(&first) < 15);
@@ -374,14 +388,33 @@ fn one_caller_sends_so_many_requests_and_others_have_theirs() {
 }
 
 #[test]
+fn nothing_else_that_an_address_asks_keeps_people_from_signing_in() {
+    let appliance = strict();
+    let password = appliance.account("demo", "ada", "user");
+    appliance.hold_now();
+    let trust = || appliance.https("GET", "/api/v1/trust", &[], None);
+    assert_eq!((0..16).map(|_| trust().status).max(), Some(429));
+    assert_eq!(left(&appliance.https("GET", "/api/v1/sign-in", &[], None)), 14);
+    let signed_in = appliance.try_sign_in("demo", "ada", &password);
+    assert_eq!((signed_in.status, left(&signed_in)), (201, 13), "{}", signed_in.text());
+    let refresh = json!({ "refresh_token": signed_in.json()["refresh_token"] });
+    let refreshed = appliance.https("POST", "/api/v1/sessions/refresh", &[], Some(&refresh));
+    assert_eq!((refreshed.status, left(&refreshed)), (200, 12), "{}", refreshed.text());
+    // And the other way round: the door has its bounds too.
+    assert_eq!((0..13).map(|_| appliance.https("GET", "/api/v1/sign-in", &[], None).status).max(), Some(429));
+}
+
+#[test]
 fn a_refused_sign_in_costs_the_same_whether_or_not_there_is_such_an_account() {
     let appliance = Appliance::claimed();
     appliance.account("demo", "ada", "user");
-    for name in ["ada", "eva"] {
+    // Nothing comes back while the clock stands still.
+    appliance.hold_now();
+    for (name, still) in [("ada", 1_499), ("eva", 1_498)] {
         let refused = appliance.try_sign_in("demo", name, "certainly not it");
         assert_eq!(refused.status, 401, "{}", refused.text());
         assert_eq!(refused.header("ratelimit-policy"), Some("\"requests\";q=1500;w=15"));
-        // An offer is asked for over the admin socket; what came back since is more, never less.
-        assert!(left(&refused) >= 1_498, "{name}");
+        // The offer is asked for over the admin socket, which is not counted.
+        assert_eq!(left(&refused), still, "{name}");
     }
 }
