@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Whose requests are counted, and repeated, as one caller's.
+//! Whose requests are counted as one caller's.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use axum::extract::FromRequestParts;
+use axum::extract::MatchedPath;
 use axum::http::request::Parts;
 
 use crate::api::error::Problem;
-use crate::api::principal::{self, Member};
-use crate::api::services::{App, Services};
+use crate::api::principal;
+use crate::api::services::Services;
 use crate::core::auth::token::Audience;
 use crate::platform::https::Peer;
 use crate::platform::token;
 use crate::values::id::SessionId;
 
-/// Bits of an IPv6 address that one customer has (RFC 6177): the rest is theirs to choose from.
+/// Bits of a global IPv6 address that one customer has (RFC 6177): the rest is theirs to choose from. On private
+/// networks one network is a whole office, so there each address counts for itself (`platform::https::Limits`).
 const NETWORK_BITS: u32 = 64;
+
+/// What who is not signed in yet has to reach. It has a bucket of its own, so that nothing else that is asked from the
+/// same address keeps people out.
+const DOOR: [&str; 3] = ["/api/v1/sign-in", "/api/v1/sessions", "/api/v1/sessions/refresh"];
 
 /// One caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,8 +29,10 @@ pub enum Asker {
     LocalOperator,
     /// A signed-in device.
     Session(SessionId),
-    /// Somebody who proved nothing, at this address; of IPv6, in this network.
+    /// Somebody who proved nothing, at this address; of global IPv6, in this network.
     Address(IpAddr),
+    /// The same, who signs in.
+    Door(IpAddr),
 }
 
 impl Asker {
@@ -41,26 +48,25 @@ impl Asker {
         });
         Ok(match (holds, peer) {
             (Some((claims, _)), _) => Self::Session(claims.sid),
+            (None, Peer::Network { remote, .. }) if is_door(parts) => Self::Door(network_of(remote.ip())),
             (None, Peer::Network { remote, .. }) => Self::Address(network_of(remote.ip())),
             // Another user of the host, who may do nothing.
             (None, Peer::Local { .. }) => Self::Address(Ipv6Addr::LOCALHOST.into()),
         })
     }
+}
 
-    /// Who is it for certain: a session that holds now, or root on the host. Nobody else.
-    pub async fn proven(parts: &mut Parts, app: &App) -> Option<Self> {
-        if let Ok(member) = Member::from_request_parts(parts, app).await {
-            return Some(Self::Session(member.session.id));
-        }
-        let peer = principal::peer(parts).ok()?;
-        principal::is_local_operator(peer, app).then_some(Self::LocalOperator)
-    }
+fn is_door(parts: &Parts) -> bool {
+    parts.extensions.get::<MatchedPath>().is_some_and(|path| DOOR.contains(&path.as_str()))
 }
 
 fn network_of(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - NETWORK_BITS))).into(),
+        // 2000::/3 is all of the global unicast addresses that there are (RFC 4291 §2.4, as IANA hands them out).
+        IpAddr::V6(v6) if v6.segments()[0] >> 13 == 1 => {
+            Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - NETWORK_BITS))).into()
+        }
+        _ => address,
     }
 }
 
@@ -69,12 +75,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_customer_has_one_network() {
+    fn a_customer_has_one_network_and_a_private_address_is_itself() {
         let check = |address: &str, network: &str| {
             assert_eq!(network_of(address.parse().unwrap()), network.parse::<IpAddr>().unwrap());
         };
         check("192.0.2.7", "192.0.2.7");
         check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
-        check("::1", "::");
+        check("3fff::1", "3fff::");
+        for own in ["::1", "fc00:1:2:3::7", "fdff:1:2:3::7", "fe80::7", "febf::7", "::ffff:192.0.2.7"] {
+            check(own, own);
+        }
     }
 }

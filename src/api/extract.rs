@@ -24,7 +24,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let bytes = body(request).await?;
         // serde_json refuses nesting deeper than 128, duplicate and unknown fields, and text that is not UTF-8.
         let read = serde_json::from_slice::<Object<T>>(&bytes);
-        read.map(|Object(body)| Self(body)).map_err(|error| Problem::InvalidBody(error.to_string()))
+        read.map(|Object(body)| Self(body)).map_err(|error| Problem::invalid_body(&error.to_string()))
     }
 }
 
@@ -51,7 +51,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        query.map(|query| Self(query.0)).map_err(|error| Problem::InvalidParameter(error.body_text()))
+        query.map(|query| Self(query.0)).map_err(|error| Problem::invalid_parameter(&error.body_text()))
     }
 }
 

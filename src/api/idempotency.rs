@@ -3,12 +3,12 @@
 //! whether a request arrived sends it again, and gets the answer of the first.
 //!
 //! A route opts in with [`on`]. Answers may hold a password that is told once, so they are kept in memory alone, for the
-//! session that asked alone (docs/decisions/0013-idempotency-in-memory.md). The request goes on when its sender is gone:
-//! that is when it is sent again.
+//! session that asked alone and while it has the rights it had (docs/decisions/0013-idempotency-in-memory.md). The
+//! request goes on when its sender is gone: that is when it is sent again.
 
 use axum::Extension;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{OriginalUri, Request};
+use axum::extract::{FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -20,14 +20,18 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa_axum::router::UtoipaMethodRouter;
 use zeroize::Zeroizing;
 
-use crate::api::asker::Asker;
 use crate::api::error::{Problem, Refused};
 use crate::api::extract;
+use crate::api::principal::{self, Member};
 use crate::api::services::App;
-use crate::core::idempotency::{Begun, Bounds, Fingerprint};
+use crate::core::auth::permission::Permission;
+use crate::core::idempotency::{self, Begun, Bounds, Fingerprint, Held};
+use crate::values::id::AccountId;
 
-/// How much is kept: answers of creates have about 500 bytes.
-pub const KEPT: Bounds = Bounds { answers: 16_384, bytes: 16 * 1_024 * 1_024 };
+/// How much is kept: answers of creates have about 500 bytes, and as much again around them.
+pub const KEPT: Bounds = Bounds { answers: 16_384, answers_of_one: 256, bytes: 16 * 1_024 * 1_024 };
+/// Bytes that a header of an answer takes besides its text.
+const HEADER_BYTES: usize = 128;
 /// Bytes of an answer at most; those of creates have far less.
 const ANSWER_MAX: usize = 256 * 1_024;
 /// Characters of a key at most.
@@ -36,13 +40,18 @@ const KEY_MAX: usize = 255;
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Which request: whose, to where, and with which key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    asker: Asker,
-    route: String,
-    key: String,
+/// Whose answers are bounded together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// Root on the host.
+    LocalOperator,
+    /// An account, with all of its sessions.
+    Account(AccountId),
 }
+
+/// The answers that are kept.
+pub type Answers = idempotency::Answers<Owner, Kept>;
+type Key = idempotency::Key<Owner>;
 
 /// An answer to give again.
 #[derive(Debug)]
@@ -53,14 +62,19 @@ pub enum Kept {
     Given(StatusCode, HeaderMap, Zeroizing<Vec<u8>>),
 }
 
-impl Kept {
-    fn bytes(&self) -> usize {
+impl Held for Kept {
+    fn heap_bytes(&self) -> usize {
         match self {
-            Self::Refused(_) => size_of::<Problem>(),
-            Self::Given(_, _, body) => body.len(),
+            Self::Refused(problem) => problem.detail().len(),
+            Self::Given(_, headers, body) => {
+                let texts = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+                texts.map(|text| HEADER_BYTES + text).sum::<usize>() + body.capacity()
+            }
         }
     }
+}
 
+impl Kept {
     fn again(&self) -> Response {
         match self {
             Self::Refused(problem) => problem.clone().into_response(),
@@ -103,12 +117,13 @@ async fn repeat(
     let key = key(request.headers())?;
     let (mut parts, body) = request.into_parts();
     // Who proves nothing is refused by the handler.
-    let Some(asker) = Asker::proven(&mut parts, &app).await else {
+    let Some((owner, who)) = proven(&mut parts, &app).await else {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     };
     let body = extract::body(Request::from_parts(parts.clone(), body)).await?;
     let said = fingerprint(&parts, &body);
-    let key = Key { asker, route: uri.to_string(), key };
+    // How the appliance was called is no part of it: what is done depends on the path alone.
+    let key = Key { owner, request: hash(&[who.as_bytes(), uri.path().as_bytes(), key.as_bytes()]) };
     let begun = app.answers().begin(&key, said, app.clock.now());
     match begun {
         Begun::Again(kept) => Ok(([(REPLAYED, HeaderValue::from_static("true"))], kept.again()).into_response()),
@@ -131,10 +146,26 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
     value.to_str().ok().filter(visible).map(str::to_owned).ok_or(Problem::IdempotencyKeyInvalid)
 }
 
+/// Who is it for certain: root on the host, or a session that holds now, with what it may do now. Whoever may do less
+/// or more than before asks anew: what they were told then may be no more theirs to know.
+async fn proven(parts: &mut Parts, app: &App) -> Option<(Owner, String)> {
+    if let Ok(Member { account, session, .. }) = Member::from_request_parts(parts, app).await {
+        let by_hand: Vec<_> = account.by_hand.iter().map(Permission::as_str).collect();
+        let who = format!("{} {} {}", session.id, account.role().as_str(), by_hand.join(" "));
+        return Some((Owner::Account(account.id), who));
+    }
+    let peer = principal::peer(parts).ok()?;
+    principal::is_local_operator(peer, app).then(|| (Owner::LocalOperator, String::new()))
+}
+
 fn fingerprint(parts: &Parts, body: &Bytes) -> Fingerprint {
     let kind = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let kind = Sha256::digest(kind);
-    Sha256::new().chain_update(kind).chain_update(body).finalize().into()
+    hash(&[kind, body])
+}
+
+/// A hash of parts, each hashed by itself so that none runs into the next.
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), |all, part| all.chain_update(Sha256::digest(part))).finalize().into()
 }
 
 /// The first request with its key. It is forgotten when it comes to no end.
@@ -158,9 +189,9 @@ impl Running {
                 kept
             }
         };
-        let (answer, bytes) = (kept.again(), kept.bytes());
+        let answer = kept.again();
         if let Some(key) = self.key.take() {
-            self.app.answers().finish(&key, kept, bytes, self.app.clock.now());
+            self.app.answers().finish(&key, kept, self.app.clock.now());
         }
         Ok(answer)
     }
@@ -174,15 +205,29 @@ impl Drop for Running {
     }
 }
 
-/// Whether the same request would be answered so again: done, or refused for what it says. Who may do it, how much is
-/// to be done and what failed is another matter next time.
+/// Whether the same request would be answered so again: done, or refused for what it says. Who may do it, what there
+/// is already, how much is to be done and what failed is another matter next time.
 fn is_final(status: StatusCode) -> bool {
-    status.is_success() || matches!(status.as_u16(), 400 | 409 | 413 | 415 | 422)
+    status.is_success() || matches!(status.as_u16(), 400 | 413 | 415 | 422)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_refusal_quotes_and_what_an_answer_holds_is_counted() {
+        let refused = Kept::Refused(Problem::InvalidBody("x".repeat(400)));
+        assert_eq!(refused.heap_bytes(), 400);
+        let headers = HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("tag"))]);
+        let given = Kept::Given(StatusCode::CREATED, headers, Zeroizing::new(vec![0; 1_000]));
+        assert_eq!(given.heap_bytes(), 1_000 + "etag".len() + "tag".len() + HEADER_BYTES);
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
+    }
 
     #[test]
     fn a_key_is_one_string_of_visible_characters() {

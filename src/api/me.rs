@@ -10,12 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential;
-use crate::api::error::{BodyRefusals, Problem, Refused};
+use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
 use crate::api::extract::{Json, Path};
 use crate::api::principal::Member;
 use crate::api::services::App;
 use crate::api::sign_in::Attempt;
-use crate::api::types::{AccountView, ChangePassword, PasswordChange, SessionList};
+use crate::api::types::{AccountView, ChangePassword, PasswordChange, SessionList, SessionsEnded};
 use crate::api::views;
 use crate::core::audit::Outcome;
 use crate::core::limit::Try;
@@ -28,7 +28,7 @@ use crate::values::id::SessionId;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(me))
-        .routes(routes!(list_sessions))
+        .routes(routes!(list_sessions, end_other_sessions))
         .routes(routes!(end_session))
         .routes(routes!(change_password))
 }
@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Who I am.
 #[utoipa::path(get, path = "/me", tag = "me", responses(
     (status = 200, body = AccountView),
-    Refused<401>,
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn me(State(app): State<App>, member: Member) -> Result<axum::Json<AccountView>, Problem> {
     let workspace = views::workspace_ref(&app, member.workspace.id())?;
@@ -46,13 +46,33 @@ async fn me(State(app): State<App>, member: Member) -> Result<axum::Json<Account
 /// Where I am signed in.
 #[utoipa::path(get, path = "/me/sessions", tag = "me", responses(
     (status = 200, body = SessionList),
-    Refused<401>,
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn list_sessions(State(app): State<App>, member: Member) -> Result<axum::Json<SessionList>, Problem> {
     let (account, now) = (member.account.id, app.clock.now());
     let found = member.workspace.read(move |database| sessions::of_account(database, account, now)).await?;
     let sessions = found.iter().map(|session| views::session(session, Some(member.session.id))).collect();
     Ok(axum::Json(SessionList { sessions }))
+}
+
+/// End all of my sessions but the one that asks.
+#[utoipa::path(delete, path = "/me/sessions", tag = "me", responses(
+    (status = 200, body = SessionsEnded),
+    Refused<401>, Refused<403>,
+), security(("bearer" = [])))]
+async fn end_other_sessions(State(app): State<App>, member: Member) -> Result<axum::Json<SessionsEnded>, Problem> {
+    let (account, keep, now) = (member.account.id, member.session.id, app.clock.now());
+    let (workspace, hub) = (member.workspace.id(), Arc::clone(&app.hub));
+    let mut event = member.caller.event("session.delete_all", format!("account:{account}"), Outcome::Allowed);
+    let write = move |write: &Write<'_>| {
+        let sessions_ended = sessions::delete_of_account(write, account, Some(keep))?;
+        event.detail = format!("{sessions_ended} others; the one that asked goes on");
+        write.audit(&event, now)?;
+        write.after_commit(move || hub.end_account(workspace, account, Some(keep)));
+        Ok(sessions_ended)
+    };
+    let sessions_ended = member.workspace.write(write).await?;
+    Ok(axum::Json(SessionsEnded { sessions_ended }))
 }
 
 #[derive(Deserialize)]
@@ -63,7 +83,7 @@ struct SessionPath {
 /// End one of my sessions.
 #[utoipa::path(delete, path = "/me/sessions/{session}", tag = "me", params(("session" = String, Path, format = Uuid)), responses(
     (status = 204),
-    Refused<401>, Refused<404>,
+    Refusals,
 ), security(("bearer" = [])))]
 async fn end_session(
     State(app): State<App>,
@@ -92,7 +112,7 @@ async fn end_session(
 /// Change my password. Ends my other sessions.
 #[utoipa::path(put, path = "/me/password", tag = "me", request_body = ChangePassword, responses(
     (status = 204),
-    Refused<401>, BodyRefusals, Refused<409>, Refused<422>,
+    Refused<401>, BodyRefusals, Refused<403>, Refused<409>, Refused<422>,
 ), security(("bearer" = [])))]
 async fn change_password(
     State(app): State<App>,

@@ -51,7 +51,8 @@ struct Asked {
 fn listed(names: Option<&str>) -> Result<Vec<Permission>, Problem> {
     let names = names.unwrap_or_default().split(',').filter(|name| !name.is_empty());
     let read = |name: &str| {
-        Permission::from_name(name).ok_or_else(|| Problem::InvalidParameter(format!("there is no permission {name:?}")))
+        Permission::from_name(name)
+            .ok_or_else(|| Problem::invalid_parameter(&format!("there is no permission {name:?}")))
     };
     names.map(read).collect()
 }

@@ -14,7 +14,6 @@ use crate::api::asker::Asker;
 use crate::api::claim::ShownCode;
 use crate::api::idempotency;
 use crate::core::auth::challenge::Challenges;
-use crate::core::idempotency::Answers;
 use crate::core::keys::sealing::SealingKey;
 use crate::core::limit::Softlock;
 use crate::core::quota::{Quota, Quotas};
@@ -57,7 +56,7 @@ pub struct Services {
     /// Requests of each caller.
     quotas: Mutex<Quotas<Asker>>,
     /// Answers that are given again.
-    answers: Mutex<Answers<idempotency::Key, idempotency::Kept>>,
+    answers: Mutex<idempotency::Answers>,
     /// The setup code, until the appliance is claimed.
     pub setup_code: ShownCode,
     /// What the door counted.
@@ -100,7 +99,7 @@ impl Services {
             softlock: Mutex::default(),
             stopped: Mutex::default(),
             quotas: Mutex::new(Quotas::new(server.quota)),
-            answers: Mutex::new(Answers::new(idempotency::KEPT)),
+            answers: Mutex::new(idempotency::Answers::new(idempotency::KEPT)),
             setup_code: ShownCode::default(),
             counters: server.counters,
             drain: server.drain,
@@ -137,7 +136,7 @@ impl Services {
     }
 
     /// Answers that are given again.
-    pub fn answers(&self) -> MutexGuard<'_, Answers<idempotency::Key, idempotency::Kept>> {
+    pub fn answers(&self) -> MutexGuard<'_, idempotency::Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

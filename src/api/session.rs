@@ -117,7 +117,7 @@ async fn refresh(
 /// Sign out.
 #[utoipa::path(delete, path = "/session", tag = "sign-in", responses(
     (status = 204),
-    Refused<401>,
+    Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
 async fn sign_out(State(app): State<App>, member: Member) -> Result<Response, Problem> {
     let (session, now) = (member.session.id, app.clock.now());

@@ -135,7 +135,7 @@ fn scope_done(root: KeptRoot) -> ScopeDone {
 }
 
 fn scope(names: &[String], networks: &[String]) -> Result<Scope, Problem> {
-    Scope::parse(names, networks).map_err(|error| Problem::InvalidBody(error.to_string()))
+    Scope::parse(names, networks).map_err(|error| Problem::invalid_body(&error.to_string()))
 }
 
 /// Fix names and networks: mints the root. It is kept, and presented once the appliance is claimed.

@@ -351,6 +351,13 @@ pub struct SessionList {
     pub sessions: Vec<SessionView>,
 }
 
+/// That the other sessions of the caller ended.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SessionsEnded {
+    /// How many there were.
+    pub sessions_ended: usize,
+}
+
 /// A permission of an account, and why it has it or not.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PermissionView {

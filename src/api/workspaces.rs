@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use crate::api::agreement;
 use crate::api::claim;
 use crate::api::error::{BodyRefusals, Problem, Refusals, Refused};
-use crate::api::etag::{ETag, IfMatch, IfNoneMatch};
+use crate::api::etag::{ETag, IfMatch};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::idempotency;
 use crate::api::page::{Limit, Page};
@@ -131,22 +131,19 @@ pub(super) fn entry_of(app: &Services, id: WorkspaceId) -> Result<Entry, Problem
     app.store.registry().entry(id).ok_or(Problem::NotFound)
 }
 
-/// Show a workspace. Its ETag is of what operators decide, not of its counts.
-#[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid), IfNoneMatch), responses(
+/// Show a workspace. Its ETag is of what operators decide, for `If-Match`; state and counts are not in it.
+#[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
     (status = 200, body = WorkspaceView),
-    (status = 304, description = "What the caller has is what there is."),
     Refusals,
 ), security(("bearer" = [])))]
 async fn show(
     State(app): State<App>,
     _operator: Operator,
     Path(WorkspacePath { workspace }): Path<WorkspacePath>,
-    have: IfNoneMatch,
 ) -> Result<Response, Problem> {
     let entry = entry_of(&app, workspace)?;
     let tag = tag(&entry);
-    let shown = view(&app, entry).await;
-    Ok(have.or(&tag, || tag.with(&shown)))
+    Ok(tag.with(&view(&app, entry).await))
 }
 
 /// The entity tag of what operators decide about a workspace.

@@ -72,6 +72,7 @@ pub const ROUTES: &[(&str, &str, Twin)] = &[
     ("GET", "/api/v1/me", Nothing(ONES_OWN)),
     ("PUT", "/api/v1/me/password", Nothing(ONES_OWN)),
     ("GET", "/api/v1/me/sessions", Nothing(ONES_OWN)),
+    ("DELETE", "/api/v1/me/sessions", Nothing(ONES_OWN)),
     ("DELETE", "/api/v1/me/sessions/{session}", Nothing(ONES_OWN)),
     ("POST", "/api/v1/system/setup", Commands(&["setup claim"])),
     ("POST", "/api/v1/system/setup/code", Commands(&["setup code"])),

@@ -14,7 +14,7 @@ pub struct Clock {
     #[cfg(feature = "test-hooks")]
     offset_ms: std::sync::Arc<std::sync::atomic::AtomicI64>,
     #[cfg(feature = "test-hooks")]
-    held: std::sync::Arc<std::sync::Mutex<Option<Timestamp>>>,
+    held: std::sync::Arc<std::sync::Mutex<Option<(Timestamp, Moment)>>>,
 }
 
 impl Clock {
@@ -30,8 +30,16 @@ impl Clock {
         }
     }
 
-    /// The moment it is on the clock that never goes back, which nobody moves or holds.
+    /// The moment it is on the clock that never goes back, which nobody moves.
     pub fn moment(&self) -> Moment {
+        #[cfg(feature = "test-hooks")]
+        if let Some((_, held)) = *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            return held;
+        }
+        self.running_moment()
+    }
+
+    fn running_moment(&self) -> Moment {
         Moment::after_origin(self.instant().duration_since(self.origin))
     }
 
@@ -44,7 +52,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this file is the one reader of the wall clock")]
     pub fn now(&self) -> Timestamp {
         #[cfg(feature = "test-hooks")]
-        if let Some(held) = *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        if let Some((held, _)) = *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
             return held;
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -75,9 +83,11 @@ impl Clock {
         self.offset_ms.fetch_add(millis, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Holds the clock at a moment, or lets it run again.
+    /// Holds the wall clock at a time and the other one where it is, or lets both run again. Not for meetings: their
+    /// timers would wait for a moment that never comes.
     #[cfg(feature = "test-hooks")]
     pub fn hold(&self, at: Option<Timestamp>) {
-        *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at;
+        let held = at.map(|at| (at, self.running_moment()));
+        *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = held;
     }
 }

@@ -55,10 +55,14 @@ fn a_repeated_create_is_done_once_and_answered_alike() {
     for header in [another, none] {
         assert_eq!(create(&appliance, &token, header, "bob").code(), "user-name-taken");
     }
+    // What stands behind the path changes nothing of what is done.
+    let body = json!({ "user_name": "bob", "display_name": "Made" });
+    let queried = ask(&appliance, &token, "POST", &format!("{ACCOUNTS}?a=1"), KEY, &body);
+    assert_eq!((queried.status, queried.header("idempotency-replayed")), (201, Some("true")), "{}", queried.text());
     // The key is one's own: whoever else sends it asks for something else.
     let other = appliance.signed_in("demo", "eva", "admin");
     assert_eq!(create(&appliance, &other, KEY, "bob").code(), "user-name-taken");
-    assert_eq!(create(&appliance, &other, KEY, "bob").header("idempotency-replayed"), Some("true"));
+    assert_eq!(create(&appliance, &other, KEY, "bob").header("idempotency-replayed"), None);
     assert_eq!(create(&appliance, "no token", KEY, "bob").code(), "unauthenticated");
     for header in [("idempotency-key", "two words"), ("idempotency-key", "")] {
         assert_eq!(create(&appliance, &token, header, "carol").code(), "idempotency-key-invalid");
@@ -83,6 +87,66 @@ fn whoever_may_not_or_could_not_may_try_again_with_the_same_key() {
     // A session that ended is told nothing of what it made.
     appliance.cli_ok(&["session", "revoke", "-w", "demo", "ada", "--all"]);
     assert_eq!(promoted().code(), "unauthenticated");
+}
+
+#[test]
+fn who_may_do_less_than_before_is_not_told_again_what_was_made() {
+    let appliance = Appliance::claimed();
+    let (ada, bea) = (appliance.signed_in("demo", "ada", "admin"), appliance.signed_in("demo", "bea", "user"));
+    let operator = appliance.signed_in("system", "olga", "admin");
+    appliance.account("system", "eva", "admin");
+    let id = appliance.with_token(&bea, "GET", "/api/v1/me", None).json()["id"].as_str().unwrap().to_owned();
+    let by_hand = format!("{ACCOUNTS}/{id}/permissions/account.manage");
+    let eva = appliance.signed_in("demo", "eve", "admin");
+    assert_eq!(appliance.with_token(&eva, "PUT", &by_hand, None).status, 204);
+    let of_demo = format!("/api/v1/system/workspaces/{}/accounts", appliance.workspace_id("demo"));
+    let made = |token: &str, path: &str, name: &str| {
+        let body = json!({ "user_name": name, "display_name": "Made", "role": "guest" });
+        ask(&appliance, token, "POST", path, KEY, &body)
+    };
+    let asked = [(&ada, ACCOUNTS, "one"), (&bea, ACCOUNTS, "two"), (&operator, of_demo.as_str(), "three")];
+    for (token, path, name) in asked {
+        assert_eq!(made(token, path, name).status, 201, "{name}");
+        let again = made(token, path, name);
+        assert_eq!((again.status, again.header("idempotency-replayed")), (201, Some("true")), "{name}");
+        assert!(again.json()["initial_password"].is_string());
+    }
+    appliance.cli_ok(&["account", "role", "-w", "demo", "ada", "user"]);
+    assert_eq!(appliance.with_token(&eva, "DELETE", &by_hand, None).status, 204);
+    appliance.cli_ok(&["account", "role", "-w", "system", "olga", "user"]);
+    for (token, path, name) in asked {
+        let refused = made(token, path, name);
+        assert_eq!((refused.status, refused.code().as_str()), (403, "forbidden"), "{name}");
+        assert_eq!(refused.header("idempotency-replayed"), None);
+    }
+}
+
+#[test]
+fn a_refusal_that_depends_on_the_moment_is_not_repeated() {
+    let appliance = Appliance::claimed();
+    let token = appliance.signed_in("demo", "ada", "admin");
+    let room = |key| ask(&appliance, &token, "POST", "/api/v1/rooms", key, &json!({ "name": "lobby" }));
+    let first = room(("x-nothing", "x")).json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(room(KEY).code(), "room-name-taken");
+    let path = format!("/api/v1/rooms/{first}");
+    assert_eq!(appliance.with_token(&token, "DELETE", &path, None).status, 204);
+    let made = room(KEY);
+    assert_eq!((made.status, made.header("idempotency-replayed")), (201, None), "{}", made.text());
+}
+
+#[test]
+fn a_refusal_quotes_little_of_what_was_sent() {
+    let appliance = Appliance::claimed();
+    let token = appliance.signed_in("demo", "ada", "admin");
+    let long = "ä".repeat(20_000);
+    for refused in [
+        ask(&appliance, &token, "POST", ACCOUNTS, KEY, &json!({ long.as_str(): "" })),
+        appliance.with_token(&token, "GET", &format!("{ACCOUNTS}?{}=1", "x".repeat(5_000)), None),
+    ] {
+        assert_eq!(refused.status, 400);
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!((1..=500).contains(&detail.chars().count()), "{detail}");
+    }
 }
 
 #[test]
@@ -159,21 +223,21 @@ fn tagged(answer: &Answer) -> (String, Value) {
 fn a_change_of_what_somebody_else_changed_is_refused() {
     let appliance = Appliance::claimed();
     let token = appliance.signed_in("demo", "ada", "admin");
+    let operator = appliance.signed_in("system", "olga", "admin");
     let account = create(&appliance, &token, ("x-nothing", "x"), "bob").json()["account"]["id"].clone();
     let room = ask(&appliance, &token, "POST", "/api/v1/rooms", ("x-nothing", "x"), &json!({ "name": "lobby" })).json();
-    for (path, one, other) in [
-        (
-            format!("{ACCOUNTS}/{}", account.as_str().unwrap()),
-            json!({ "display_name": "One" }),
-            json!({ "voice_off": true }),
-        ),
-        (
-            format!("/api/v1/rooms/{}", room["id"].as_str().unwrap()),
-            json!({ "policy": { "capacity": 7 } }),
-            json!({ "policy": { "voice": false } }),
-        ),
+    let account_path = format!("{ACCOUNTS}/{}", account.as_str().unwrap());
+    let room_path = format!("/api/v1/rooms/{}", room["id"].as_str().unwrap());
+    let demo = format!("/api/v1/system/workspaces/{}", appliance.workspace_id("demo"));
+    for (token, path, one, other) in [
+        (&token, account_path.as_str(), json!({ "display_name": "One" }), json!({ "voice_off": true })),
+        (&token, &room_path, json!({ "policy": { "capacity": 7 } }), json!({ "policy": { "voice": false } })),
+        (&token, "/api/v1/policy", json!({ "idle_hours": 21 }), json!({ "guests": false })),
+        (&operator, &format!("{demo}/policy"), json!({ "idle_hours": 22 }), json!({ "guests": true })),
+        (&operator, &demo, json!({ "seats": 50 }), json!({ "residency": "Graz" })),
+        (&operator, "/api/v1/system/appliance", json!({ "residency": "Vienna" }), json!({ "voice": false })),
     ] {
-        let ask = |method: &str, header, body: &Value| ask(&appliance, &token, method, &path, header, body);
+        let ask = |method: &str, header, body: &Value| ask(&appliance, token, method, path, header, body);
         let (read, _) = tagged(&ask("GET", ("x-nothing", "x"), &Value::Null));
         let (changed, _) = tagged(&ask("PATCH", ("if-match", &read), &one));
         assert_ne!(changed, read, "{path}");
@@ -189,10 +253,9 @@ fn a_change_of_what_somebody_else_changed_is_refused() {
         assert_ne!(tagged(&ask("GET", ("x-nothing", "x"), &Value::Null)), (now, shown));
     }
     // By hand and away, too.
-    let by_hand = format!("{ACCOUNTS}/{}/permissions/room.moderate", account.as_str().unwrap());
+    let by_hand = format!("{account_path}/permissions/room.moderate");
     let stale = ("if-match", "\"00000000000000000000000000000000\"");
-    let room = format!("/api/v1/rooms/{}", room["id"].as_str().unwrap());
-    for (method, path) in [("PUT", &by_hand), ("DELETE", &by_hand), ("DELETE", &room)] {
+    for (method, path) in [("PUT", &by_hand), ("DELETE", &by_hand), ("DELETE", &room_path)] {
         let refused = ask(&appliance, &token, method, path, stale, &Value::Null);
         assert_eq!((refused.status, refused.code().as_str()), (412, "precondition-failed"), "{method} {path}");
         assert_eq!(ask(&appliance, &token, method, path, ("if-match", "*"), &Value::Null).status, 204);
@@ -203,13 +266,28 @@ fn a_change_of_what_somebody_else_changed_is_refused() {
 fn what_one_has_is_not_sent_again() {
     let appliance = Appliance::claimed();
     let token = appliance.signed_in("demo", "ada", "admin");
+    let operator = appliance.signed_in("system", "olga", "admin");
     let id = create(&appliance, &token, ("x-nothing", "x"), "bob").json()["account"]["id"].clone();
     let path = format!("{ACCOUNTS}/{}", id.as_str().unwrap());
-    let (tag, _) = tagged(&ask(&appliance, &token, "GET", &path, ("x-nothing", "x"), &Value::Null));
-    let again = || ask(&appliance, &token, "GET", &path, ("if-none-match", &tag), &Value::Null);
-    assert_eq!((again().status, again().body.len(), again().header("etag")), (304, 0, Some(tag.as_str())));
-    appliance.cli_ok(&["account", "role", "-w", "demo", "bob", "guest"]);
-    assert_eq!(again().status, 200);
+    for (token, path, change) in [
+        (&token, path.as_str(), &["account", "role", "-w", "demo", "bob", "guest"][..]),
+        (&token, "/api/v1/policy", &["policy", "set", "-w", "demo", "--idle-hours", "21"]),
+        (&operator, "/api/v1/system/appliance", &["appliance", "set", "--voice", "off"]),
+    ] {
+        let (tag, _) = tagged(&ask(&appliance, token, "GET", path, ("x-nothing", "x"), &Value::Null));
+        let again = || ask(&appliance, token, "GET", path, ("if-none-match", &tag), &Value::Null);
+        let have = again();
+        assert_eq!((have.status, have.body.len(), have.header("etag")), (304, 0, Some(tag.as_str())), "{path}");
+        appliance.cli_ok(change);
+        assert_eq!(again().status, 200, "{path}");
+    }
+    // What counts and states a workspace shows is not in its tag, so it is always sent.
+    let demo = format!("/api/v1/system/workspaces/{}", appliance.workspace_id("demo"));
+    let (tag, shown) = tagged(&ask(&appliance, &operator, "GET", &demo, ("x-nothing", "x"), &Value::Null));
+    appliance.account("demo", "carl", "user");
+    let again = ask(&appliance, &operator, "GET", &demo, ("if-none-match", &tag), &Value::Null);
+    assert_eq!((again.status, again.header("etag")), (200, Some(tag.as_str())));
+    assert_ne!(again.json()["accounts"], shown["accounts"]);
     // What one may not see is no more there with a tag.
     let user = appliance.signed_in("demo", "carol", "user");
     assert_eq!(ask(&appliance, &user, "GET", &path, ("if-none-match", "*"), &Value::Null).status, 403);
@@ -289,8 +367,8 @@ fn one_caller_sends_so_many_requests_and_others_have_theirs() {
     let appliance = strict();
     let token = appliance.signed_in("demo", "ada", "admin");
     let mut stranger = appliance.connect();
-    let mut offer = || stranger.exchange("GET", "/api/v1/sign-in", None).unwrap();
-    let mut answers = (0..500).map(|_| offer());
+    let mut trust = || stranger.exchange("GET", "/api/v1/trust", None).unwrap();
+    let mut answers = (0..500).map(|_| trust());
     let first = answers.next().unwrap();
     assert_eq!((first.status, first.header("ratelimit-policy")), (200, Some("\"requests\";q=15;w=15")));
     assert!(left(&first) < 15);
@@ -310,14 +388,33 @@ fn one_caller_sends_so_many_requests_and_others_have_theirs() {
 }
 
 #[test]
+fn nothing_else_that_an_address_asks_keeps_people_from_signing_in() {
+    let appliance = strict();
+    let password = appliance.account("demo", "ada", "user");
+    appliance.hold_now();
+    let trust = || appliance.https("GET", "/api/v1/trust", &[], None);
+    assert_eq!((0..16).map(|_| trust().status).max(), Some(429));
+    assert_eq!(left(&appliance.https("GET", "/api/v1/sign-in", &[], None)), 14);
+    let signed_in = appliance.try_sign_in("demo", "ada", &password);
+    assert_eq!((signed_in.status, left(&signed_in)), (201, 13), "{}", signed_in.text());
+    let refresh = json!({ "refresh_token": signed_in.json()["refresh_token"] });
+    let refreshed = appliance.https("POST", "/api/v1/sessions/refresh", &[], Some(&refresh));
+    assert_eq!((refreshed.status, left(&refreshed)), (200, 12), "{}", refreshed.text());
+    // And the other way round: the door has its bounds too.
+    assert_eq!((0..13).map(|_| appliance.https("GET", "/api/v1/sign-in", &[], None).status).max(), Some(429));
+}
+
+#[test]
 fn a_refused_sign_in_costs_the_same_whether_or_not_there_is_such_an_account() {
     let appliance = Appliance::claimed();
     appliance.account("demo", "ada", "user");
-    for name in ["ada", "eva"] {
+    // Nothing comes back while the clock stands still.
+    appliance.hold_now();
+    for (name, still) in [("ada", 1_499), ("eva", 1_498)] {
         let refused = appliance.try_sign_in("demo", name, "certainly not it");
         assert_eq!(refused.status, 401, "{}", refused.text());
         assert_eq!(refused.header("ratelimit-policy"), Some("\"requests\";q=1500;w=15"));
-        // An offer is asked for over the admin socket; what came back since is more, never less.
-        assert!(left(&refused) >= 1_498, "{name}");
+        // The offer is asked for over the admin socket, which is not counted.
+        assert_eq!(left(&refused), still, "{name}");
     }
 }

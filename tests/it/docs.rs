@@ -390,3 +390,35 @@ fn the_checks_find_what_they_look_for() {
         assert_eq!(resolves("docs/security.md", target), good, "{target}");
     }
 }
+
+/// The types that the API document describes, by name. One that derives `ToSchema` gives its name to a schema.
+fn schema_types() -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files_below(&repository().join("src"), ".rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        for derive in text.split("#[derive(").skip(1) {
+            let (derived, rest) = derive.split_once(")]").unwrap();
+            let item = rest.lines().find_map(|line| {
+                let line = line.trim_start().trim_start_matches("pub(super) ").trim_start_matches("pub ");
+                line.strip_prefix("struct ").or_else(|| line.strip_prefix("enum "))
+            });
+            if derived.split(',').any(|name| name.trim() == "ToSchema")
+                && let Some(item) = item
+            {
+                let end = item.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(item.len());
+                found.push(item[..end].to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_two_types_share_a_schema() {
+    let types = schema_types();
+    assert!(types.len() > 50 && types.iter().any(|name| name == "ProblemBody"), "{types:?}");
+    let mut seen = BTreeSet::new();
+    for name in &types {
+        assert!(seen.insert(name), "two types are called {name}: the document would describe only one of them");
+    }
+}

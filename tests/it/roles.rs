@@ -31,6 +31,7 @@ const TABLE: &str = "
     GET    /api/v1/me                                                            401  200  200  200   200   200   200  401
     GET    /api/v1/me/sessions                                                   401  200  200  200   200   200   200  401
     DELETE /api/v1/me/sessions/{session}                                         401  404  404  404   404   404   404  401
+    DELETE /api/v1/me/sessions                                                   401  200  200  200   200   200   200  401
     PUT    /api/v1/me/password                                                   401  400  400  400   400   400   400  401
     GET    /api/v1/accounts                                                      401  403  403  200   200   200   401  401
     POST   /api/v1/accounts                                                      401  403  403  201   201   201   401  401

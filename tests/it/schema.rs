@@ -193,3 +193,35 @@ fn an_answer_that_is_not_in_the_document_is_found() {
         scene.compare("another.json", &["--url", &scene.appliance.origin(), "--include-path", "/api/v1/trust"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+/// What everybody in a workspace is answered that stands still, whatever they ask.
+#[test]
+fn a_workspace_that_stands_still_is_answered_as_the_document_says() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let appliance = Appliance::start();
+    appliance.claim();
+    appliance.cli_ok(&["workspace", "create", "acme", "--trial-days", "1", "--agreement-accepted-by", "Tess Ter"]);
+    let password = appliance.account("acme", "ada", "admin");
+    appliance.advance(DAY - Duration::from_secs(60));
+    let token = appliance.sign_in("acme", "ada", &password)["access_token"].as_str().unwrap().to_owned();
+    appliance.advance(Duration::from_secs(60));
+    let document = appliance.https("GET", "/api/v1/openapi.json", &[], None).json();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if !operation["security"].is_array() || path.starts_with("/api/v1/system/") {
+                continue;
+            }
+            let method = method.to_uppercase();
+            let filled = path.split('/').map(|part| if part.starts_with('{') { NOBODY } else { part });
+            let filled = filled.collect::<Vec<_>>().join("/");
+            let body = json!({});
+            let body = ["POST", "PUT", "PATCH"].contains(&method.as_str()).then_some(&body);
+            let refused = appliance.with_token(&token, &method, &filled, body);
+            assert_eq!((refused.status, refused.code().as_str()), (403, "trial-over"), "{method} {path}");
+            assert!(operation["responses"]["403"].is_object(), "{method} {path} does not say so");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked}");
+}

@@ -153,3 +153,24 @@ fn an_admin_sees_who_waits_and_lets_them_try() {
         records["records"].as_array().unwrap().iter().map(|one| one["target"].as_str().unwrap()).collect();
     assert!(told[0].is_empty() && told[1].starts_with("account:"), "{told:?}");
 }
+
+#[test]
+fn a_person_ends_all_their_other_sessions_at_once() {
+    let appliance = Appliance::claimed();
+    let password = appliance.account("demo", "ada", "guest");
+    let sign_in = || appliance.sign_in("demo", "ada", &password)["access_token"].as_str().unwrap().to_owned();
+    let (here, elsewhere) = (sign_in(), [sign_in(), sign_in()]);
+    let other = appliance.signed_in("demo", "bob", "guest");
+    let alive = |token: &str| appliance.with_token(token, "GET", "/api/v1/me", None).status == 200;
+    let end = || {
+        let answer = appliance.with_token(&here, "DELETE", "/api/v1/me/sessions", None);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    assert_eq!(end(), json!({ "sessions_ended": 2 }));
+    assert!(alive(&here) && alive(&other), "neither the one that asks nor anybody else's");
+    assert!(elsewhere.iter().all(|token| !alive(token)));
+    let records = appliance.cli_json(&["audit", "list", "-w", "demo", "--action", "session.delete"]);
+    assert_eq!(records["records"].as_array().unwrap().len(), 1, "one record for all of them: {records}");
+    assert_eq!(end(), json!({ "sessions_ended": 0 }));
+}

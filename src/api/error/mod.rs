@@ -160,7 +160,20 @@ pub struct ProblemBody {
     pub request_id: RequestId,
 }
 
+/// Characters of a detail that repeats what was sent, at most.
+const QUOTED_MAX: usize = 500;
+
 impl Problem {
+    /// A body that is refused in words which may quote it.
+    pub fn invalid_body(detail: &str) -> Self {
+        Self::InvalidBody(detail.chars().take(QUOTED_MAX).collect())
+    }
+
+    /// A parameter that is refused in words which may quote it.
+    pub fn invalid_parameter(detail: &str) -> Self {
+        Self::InvalidParameter(detail.chars().take(QUOTED_MAX).collect())
+    }
+
     /// The code that programs look at.
     pub fn code(&self) -> &'static str {
         self.text().code
@@ -171,7 +184,7 @@ impl Problem {
     }
 
     /// What happened, in this case.
-    fn detail(&self) -> Cow<'_, str> {
+    pub fn detail(&self) -> Cow<'_, str> {
         match self {
             Self::SignInThrottled(wait) => {
                 format!("After wrong tries this name has to wait {} s.", seconds(*wait)).into()

@@ -334,6 +334,12 @@ impl Appliance {
         assert_eq!(answer.status, 204, "{}", answer.text());
     }
 
+    /// Has the appliance's clocks stand still where they are.
+    pub fn hold_now(&self) {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        self.hold(Some(i64::try_from(now).unwrap()));
+    }
+
     /// Does at once what the appliance does every few seconds.
     pub fn tick(&self) {
         let answer = self.admin("POST", "/test-hooks/tick", None);

@@ -74,7 +74,7 @@ export class SessionList extends HTMLElement {
       no: words.confirmNo,
       busy: words.ending,
       kind: "danger",
-      work: () => this.#endAll(others),
+      work: () => this.#endAll(),
     });
   }
 
@@ -114,14 +114,14 @@ export class SessionList extends HTMLElement {
     }
   }
 
-  async #endAll(others: readonly Session[]): Promise<void> {
+  async #endAll(): Promise<void> {
     this.#problem.clear();
     try {
-      for (const session of others) await api.endSession(session.id);
+      const ended = await api.endOtherSessions();
       await this.#load();
-      this.#say(words.endedOthers(others.length));
+      this.#say(words.endedOthers(ended));
     } catch (thrown) {
-      // Some may have ended: show what is left before saying what went wrong.
+      // It may have been done all the same: show what is left before saying what went wrong.
       await this.#load();
       this.#fail(thrown);
     }

@@ -88,6 +88,12 @@ export class Api {
     await this.#call({ method: "DELETE", path: `/api/v1/me/sessions/${encodeURIComponent(id)}` });
   }
 
+  /** Ends all sessions but this one; says how many. */
+  async endOtherSessions(): Promise<number> {
+    const answer = await this.#call({ method: "DELETE", path: "/api/v1/me/sessions" });
+    return (await json<{ sessions_ended: number }>(answer)).sessions_ended;
+  }
+
   /** The rooms one may enter, with who is there now. */
   async rooms(): Promise<readonly Room[]> {
     const rooms: Room[] = [];
