@@ -455,7 +455,7 @@ fn a_system_file_from_before_the_claim_had_a_table_starts_and_nobody_claims_it_a
     connection
         .execute_batch(
             "DROP TABLE claim; DROP TABLE one_time_links; DROP TABLE policy; DROP TABLE agreements; DROP TABLE approvals;
-             ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE sessions DROP COLUMN persistent;
+             ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE accounts DROP COLUMN replayed_at; ALTER TABLE sessions DROP COLUMN persistent;
              ALTER TABLE sessions DROP COLUMN idle_millis; ALTER TABLE sessions DROP COLUMN absolute_millis;
              INSERT INTO settings (key, value) VALUES ('claimed_at', '2026-01-02T03:04:05.000Z');
              PRAGMA user_version = 5;",

@@ -290,7 +290,7 @@ mod tests {
             "Conclave's relay takes 20.0 % of one core: 200.00 µs of CPU a delivered frame.",
             "99.00 % of what was to arrive did (8 superseded, 2 culled, 1 lost before the relay, in 10 s).",
             "0.125 of the CPU a delivered frame that forwarding on arrival does (0.100 to 0.200 over the rounds): 8.0 times less.",
-            "MEDIAN                                                 conclave",
+            "MEDIAN                                               conclave",
             "Doubt: round 1, conclave: senders ran more than 2 ms late",
             "on 2 × Some CPU, loopback, with\n  conclave bench\n",
         ] {
