@@ -177,6 +177,15 @@ impl Seats {
     }
 }
 
+fn is_active_admin(account: &Account) -> bool {
+    account.role() == Role::Admin && account.status == AccountStatus::Active
+}
+
+/// Whether nobody could administer the workspace without this account.
+pub(super) fn is_last_admin(write: &Write<'_>, account: &Account) -> rusqlite::Result<bool> {
+    Ok(is_active_admin(account) && accounts::count_active(write.sql(), Role::Admin)? <= 1)
+}
+
 #[derive(Deserialize)]
 pub(super) struct AccountPath {
     pub account: AccountId,
@@ -269,8 +278,7 @@ async fn update(
         {
             return Ok(Err(Problem::SeatsTaken));
         }
-        let is_admin = |account: &Account| account.role() == Role::Admin && account.status == AccountStatus::Active;
-        if is_admin(&before) && !is_admin(&after) && accounts::count_active(write.sql(), Role::Admin)? <= 1 {
+        if !is_active_admin(&after) && is_last_admin(write, &before)? {
             return Ok(Err(Problem::LastAdmin));
         }
         accounts::update(write, &after)?;

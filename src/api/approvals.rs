@@ -6,6 +6,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -41,6 +42,16 @@ impl From<NotSo> for Problem {
             NotSo::NotApproved | NotSo::Another => Self::ApprovalMissing,
         }
     }
+}
+
+/// The approval that a route takes.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Approved {
+    /// An approved request for exactly this: `account.erase` of the workspace, `workspace.export` of workspace `system`.
+    #[param(value_type = String, format = Uuid)]
+    pub approval: ApprovalId,
 }
 
 /// Uses an approval up, in the transaction that does what was agreed on.

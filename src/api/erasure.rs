@@ -5,37 +5,24 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::accounts::{AccountPath, managed};
-use crate::api::approvals;
+use crate::api::accounts::{AccountPath, is_last_admin, managed};
+use crate::api::approvals::{self, Approved};
 use crate::api::error::{Problem, Refusals, Refused};
 use crate::api::extract::{Path, Query};
 use crate::api::principal::Administration;
 use crate::api::services::App;
 use crate::core::approval::Deed;
 use crate::core::audit::Outcome;
-use crate::core::auth::login::AccountStatus;
-use crate::core::auth::permission::{Permission, Role};
+use crate::core::auth::permission::Permission;
 use crate::platform::store::accounts;
 use crate::platform::store::workspace::Write;
-use crate::values::id::ApprovalId;
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Approved {
-    /// An approved request `account.erase`.
-    #[param(value_type = String, format = Uuid)]
-    approval: ApprovalId,
 }
 
 /// Erase an account with everything that is stored of the person, but for what the audit says by the account's id. It
@@ -60,8 +47,7 @@ async fn erase(
             Ok(found) => found,
             Err(problem) => return Ok(Err(problem)),
         };
-        let is_admin = found.role() == Role::Admin && found.status == AccountStatus::Active;
-        if is_admin && accounts::count_active(write.sql(), Role::Admin)? <= 1 {
+        if is_last_admin(write, &found)? {
             return Ok(Err(Problem::LastAdmin));
         }
         if let Err(problem) = approvals::use_up(write, approval, Deed::EraseAccount, *account.as_bytes(), caller, now)?

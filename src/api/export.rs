@@ -6,13 +6,12 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::mpsc::Sender;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::approvals;
+use crate::api::approvals::{self, Approved};
 use crate::api::download::{Piece, download};
 use crate::api::error::{Problem, Refusals, Refused};
 use crate::api::extract::{Path, Query};
@@ -28,7 +27,6 @@ use crate::core::auth::permission::Role;
 use crate::core::export::{Export, FORMAT, Opening};
 use crate::platform::store::workspace::{Workspace, Write};
 use crate::platform::store::{accounts, agreements, approvals as stored_approvals, audit_log, policy, rooms, sessions};
-use crate::values::id::ApprovalId;
 use crate::values::name::UserName;
 use crate::values::time::Timestamp;
 
@@ -38,15 +36,6 @@ const BATCH: u32 = 500;
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Approved {
-    /// An approved request `workspace.export` in workspace `system`.
-    #[param(value_type = String, format = Uuid)]
-    approval: ApprovalId,
 }
 
 /// Export everything of a workspace as JSON lines with a signature at the end. It takes two persons, and is also possible

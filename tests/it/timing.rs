@@ -113,3 +113,35 @@ fn refused_sign_ins_cannot_be_told_apart_by_their_bytes_or_their_time() {
     }
     panic!("the kinds of refusal take different times (see above)");
 }
+
+#[test]
+fn an_id_of_another_workspace_takes_no_other_time_than_an_absent_one() {
+    let mut random = Random::seeded("times of absent ids");
+    let appliance = Appliance::claimed();
+    appliance.workspace("elsewhere");
+    appliance.account("demo", "ada", "user");
+    appliance.cli_ok(&["room", "create", "-w", "demo", "lobby"]);
+    let id = |arguments: &[&str]| appliance.cli_json(arguments)["id"].as_str().unwrap().to_owned();
+    let (account, room) = (id(&["account", "show", "-w", "demo", "ada"]), id(&["room", "show", "-w", "demo", "lobby"]));
+    let token = appliance.signed_in("elsewhere", "eve", "admin");
+    let nobody = "0192f0c1-8f6e-4c55-9d3b-2f6a1f0e7a11";
+    for (kind, theirs) in [("accounts", account), ("rooms", room)] {
+        let paths = [theirs.as_str(), nobody].map(|id| format!("/api/v1/{kind}/{id}"));
+        let mut times: [Vec<f64>; 2] = Default::default();
+        let is_equal = STAGES.iter().any(|stage| {
+            while times[0].len() < *stage {
+                let first = usize::try_from(random.below(2)).unwrap();
+                for one in [first, 1 - first] {
+                    let begun = Instant::now();
+                    let answer = appliance.with_token(&token, "GET", &paths[one], None);
+                    times[one].push(begun.elapsed().as_secs_f64() * 1_000.0);
+                    assert_eq!(answer.status, 404, "{}", answer.text());
+                }
+            }
+            let z = mann_whitney(&times[0], &times[1]);
+            eprintln!("{kind}, {stage} samples: z = {z:.2}");
+            z.abs() < CANNOT_TELL
+        });
+        assert!(is_equal, "{kind}: another workspace's id takes another time (see above)");
+    }
+}
