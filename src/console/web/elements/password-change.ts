@@ -9,6 +9,7 @@ import { h, isBusy, setBusy } from "../page/dom";
 import { noticeOf } from "../page/notice";
 import { type Failure, failureOf } from "../sdk/failure";
 import type { Account } from "../sdk/types";
+import { newPasswordFaults } from "./new-password";
 import { passwordField } from "./password-field";
 import { problemBox } from "./problem";
 import { SIGNED_OUT } from "./sign-out";
@@ -76,17 +77,9 @@ export class PasswordChange extends HTMLElement {
   }
 
   #isComplete(): boolean {
-    const faults = [
-      { field: this.#current, message: words.missing.current },
-      { field: this.#next, message: words.missing.next },
-      { field: this.#repeat, message: words.missing.repeat },
-    ].filter(({ field }) => field.value === "");
-    if (faults.length === 0 && this.#next.value !== this.#repeat.value) {
-      faults.push({ field: this.#repeat, message: words.missing.differ });
-    }
-    for (const { field, message } of faults) field.complain(message);
-    if (faults.length > 0) this.#problem.showFields(faults);
-    return faults.length === 0;
+    const current = { field: this.#current, message: words.missing.current };
+    const next = { next: this.#next, repeat: this.#repeat, missing: words.missing };
+    return !this.#problem.complain(newPasswordFaults(next, [current]));
   }
 
   #refused(failure: Failure): void {

@@ -7,6 +7,12 @@ import { h } from "../page/dom";
 import type { Notice } from "../page/notice";
 import type { TextField } from "./text-field";
 
+/** What is wrong with a field. */
+export interface Fault {
+  readonly field: TextField;
+  readonly message: string;
+}
+
 interface ShowOptions {
   readonly retry?: (() => void) | undefined;
   readonly focus?: "here" | "elsewhere";
@@ -33,8 +39,15 @@ export class ProblemBox extends HTMLElement {
     this.#open(parts, focus);
   }
 
+  /** Has each field say what is wrong with it, and all of it here; says whether anything is. */
+  complain(faults: readonly Fault[]): boolean {
+    for (const { field, message } of faults) field.complain(message);
+    if (faults.length > 0) this.showFields(faults);
+    return faults.length > 0;
+  }
+
   /** What is missing from a form, each with a link to its field. */
-  showFields(faults: readonly { readonly field: TextField; readonly message: string }[]): void {
+  showFields(faults: readonly Fault[]): void {
     const links = faults.map(({ field, message }) => {
       const link = h("a", { href: `#${field.input.id}` }, message);
       link.addEventListener("click", (event) => {

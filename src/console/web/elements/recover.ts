@@ -7,6 +7,7 @@ import { api, prepare } from "../page/context";
 import { h, isBusy, setBusy } from "../page/dom";
 import { noticeOf } from "../page/notice";
 import { failureOf } from "../sdk/failure";
+import { newPasswordFaults } from "./new-password";
 import { passwordField } from "./password-field";
 import { problemBox } from "./problem";
 
@@ -66,16 +67,7 @@ export class Recover extends HTMLElement {
   }
 
   #isComplete(): boolean {
-    const faults = [
-      { field: this.#next, message: words.missing.next },
-      { field: this.#repeat, message: words.missing.repeat },
-    ].filter(({ field }) => field.value === "");
-    if (faults.length === 0 && this.#next.value !== this.#repeat.value) {
-      faults.push({ field: this.#repeat, message: words.missing.differ });
-    }
-    for (const { field, message } of faults) field.complain(message);
-    if (faults.length > 0) this.#problem.showFields(faults);
-    return faults.length === 0;
+    return !this.#problem.complain(newPasswordFaults({ next: this.#next, repeat: this.#repeat, missing: words.missing }));
   }
 }
 

@@ -70,8 +70,7 @@ export class SetupKit extends HTMLElement {
         .map((field, at) => ({ field, place: this.#places[at] ?? 0 }))
         .filter(({ field, place }) => field.value.trim().toLowerCase() !== kit.words[place - 1])
         .map(({ field, place }) => ({ field, message: words.wrongWord(place) }));
-      for (const { field, message } of faults) field.complain(message);
-      if (faults.length > 0) return this.#problem.showFields(faults);
+      if (this.#problem.complain(faults)) return;
       submit.textContent = words.claiming;
       setBusy(submit, true);
       void claim(kit.publicKey).finally(() => {

@@ -70,9 +70,7 @@ export class SetupOperator extends HTMLElement {
     if (faults.length === 0 && this.password !== this.#repeat.value) {
       faults.push({ field: this.#repeat, value: "", message: words.missing.differ });
     }
-    for (const { field, message } of faults) field.complain(message);
-    if (faults.length > 0) this.#problem.showFields(faults);
-    return faults.length === 0;
+    return !this.#problem.complain(faults);
   }
 }
 

@@ -70,8 +70,7 @@ export class SetupScope extends HTMLElement {
       ...(this.code === "" ? [{ field: this.#code, message: words.missing.code }] : []),
       ...(names.length + networks.length === 0 ? [{ field: this.#names, message: words.missing.scope }] : []),
     ];
-    for (const { field, message } of faults) field.complain(message);
-    if (faults.length > 0) return this.#problem.showFields(faults);
+    if (this.#problem.complain(faults)) return;
     this.#submit.textContent = text.setup.working;
     setBusy(this.#submit, true);
     try {

@@ -125,9 +125,7 @@ export class SignIn extends HTMLElement {
       { field: this.#userName, value: this.#userName.value.trim(), message: words.missing.userName },
       { field: this.#password, value: this.#password.value, message: words.missing.password },
     ].filter(({ value }) => value === "");
-    for (const { field, message } of faults) field.complain(message);
-    if (faults.length > 0) this.#problem.showFields(faults);
-    return faults.length === 0;
+    return !this.#problem.complain(faults);
   }
 
   #refused(failure: Failure): void {
