@@ -15,9 +15,7 @@ use crate::api::extract::{Json, Path};
 use crate::api::idempotency;
 use crate::api::principal::{Administration, Caller};
 use crate::api::services::App;
-use crate::api::types::workspaces::{
-    ApprovalList, ApprovalTarget, ApprovalView, DecideApproval, RequestApproval, VerdictName,
-};
+use crate::api::types::workspaces::{ApprovalList, ApprovalView, DecideApproval, RequestApproval, VerdictName};
 use crate::core::approval::{Approval, Deed, NotSo, Standing, Verdict};
 use crate::core::audit::Outcome;
 use crate::core::auth::permission::Permission;
@@ -25,7 +23,7 @@ use crate::platform::entropy;
 use crate::platform::store::accounts;
 use crate::platform::store::approvals::{self, Stored};
 use crate::platform::store::workspace::Write;
-use crate::values::id::{AccountId, ApprovalId, WorkspaceId};
+use crate::values::id::{AccountId, ApprovalId, ApprovalTarget, WorkspaceId};
 use crate::values::time::Timestamp;
 
 /// This file's routes, below `/api/v1` and below `/api/v1/system/workspaces/{workspace}`.

@@ -5,9 +5,7 @@
 //! the registry changed, whoever signed in before is found by the second write.
 
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,15 +20,11 @@ use crate::api::types::workspaces::{LifeStep, WorkspaceView};
 use crate::api::workspaces::{WorkspacePath, told, view};
 use crate::core::approval::Deed;
 use crate::core::audit::{Event, Outcome};
-use crate::core::workspace::{COOLING_OFF, Step};
+use crate::core::workspace::{COOLING_OFF_DAYS, DAY, Step};
 use crate::platform::store::registry::Entry;
 use crate::platform::store::sessions;
 use crate::platform::store::workspace::Write;
 use crate::values::id::WorkspaceId;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Days of a cooling-off: never less than whoever approved the closing counts on.
-const COOLING_OFF_DAYS: RangeInclusive<u16> = 30..=365;
 
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -58,11 +52,12 @@ async fn take_step(
         LifeStep::Resume {} => ("workspace.resume", Step::Resume, None),
         LifeStep::Reopen {} => ("workspace.reopen", Step::Reopen, None),
         LifeStep::Close { approval, cooling_off_days } => {
-            let days = cooling_off_days.map(|days| DAY * u32::from(days));
-            if cooling_off_days.is_some_and(|days| !COOLING_OFF_DAYS.contains(&days)) {
-                return Err(Problem::InvalidBody("`cooling_off_days` is 30 to 365".to_owned()));
+            let days = cooling_off_days.unwrap_or(*COOLING_OFF_DAYS.start());
+            if !COOLING_OFF_DAYS.contains(&days) {
+                let (least, most) = (COOLING_OFF_DAYS.start(), COOLING_OFF_DAYS.end());
+                return Err(Problem::InvalidBody(format!("`cooling_off_days` is {least} to {most}")));
             }
-            ("workspace.close", Step::Close { purge_at: now + days.unwrap_or(COOLING_OFF) }, Some(approval))
+            ("workspace.close", Step::Close { purge_at: now + DAY * u32::from(days) }, Some(approval))
         }
     };
     let mut event = operator.caller.event(action, format!("workspace:{workspace}"), Outcome::Allowed);

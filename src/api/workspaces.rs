@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The workspaces of the appliance, for operators.
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,14 +19,13 @@ use crate::api::principal::{Operator, existing_workspace};
 use crate::api::services::{App, Services};
 use crate::api::types::workspaces::{CreateWorkspace, UpdateWorkspace, WorkspaceList, WorkspaceView};
 use crate::core::audit::Outcome;
-use crate::core::workspace::{Life, Term};
+use crate::core::workspace::{DAY, Life, Term};
 use crate::platform::store::registry::{Entry, NameTaken};
 use crate::platform::store::workspace::Write;
 use crate::platform::store::{accounts, agreements, sessions};
 use crate::values::id::WorkspaceId;
 use crate::values::name::WorkspaceName;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Days of a trial at most.
 const TRIAL_MAX: u16 = 365;
 

@@ -97,6 +97,10 @@ id! {
     ApprovalId
 }
 id! {
+    /// What two persons decide about: the id of an account or of a workspace.
+    ApprovalTarget
+}
+id! {
     /// One request, as it appears in its answer and in the logs.
     RequestId
 }

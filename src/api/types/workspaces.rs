@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::values::id::{ApprovalId, WorkspaceId};
+use crate::values::id::{ApprovalId, ApprovalTarget, WorkspaceId};
 use crate::values::name::{DisplayName, Label, WorkspaceName};
 use crate::values::time::Timestamp;
 
@@ -249,9 +249,6 @@ pub struct RequestApproval {
     /// Why; the other person reads it.
     pub reason: Label,
 }
-
-/// The id of what a request is about, of whatever kind.
-pub type ApprovalTarget = WorkspaceId;
 
 /// `PUT …/approvals/{approval}/decision`.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,18 +4,20 @@
 //! Nothing here deletes anything: a trial that is over, a suspension and a closing stop people, and each can be undone
 //! until the cooling-off after a closing has passed.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::values::time::Timestamp;
 
 pub mod policy;
 
-/// How long a closed workspace can be reopened, unless somebody says otherwise.
-pub const COOLING_OFF: Duration = Duration::from_secs(30 * DAY);
+/// A day.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Days for which a closed workspace can be reopened; the fewest unless somebody says otherwise, so that nobody shortens
+/// what another one approved.
+pub const COOLING_OFF_DAYS: RangeInclusive<u16> = 30..=365;
 /// How long the former name of a workspace leads to it.
-pub const FORWARD: Duration = Duration::from_secs(90 * DAY);
-
-const DAY: u64 = 24 * 60 * 60;
+pub const FORWARD: Duration = Duration::from_secs(90 * DAY.as_secs());
 
 /// On what terms a workspace is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

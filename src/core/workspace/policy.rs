@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use crate::core::auth::refresh::Lifetime;
 use crate::core::room::policy::RoomPolicy;
+use crate::core::workspace::DAY;
 
 /// An hour.
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// A day.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A persistent cookie ends after this, however often it is renewed.
-const PERSISTENT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const PERSISTENT_AT_MOST: Duration = Duration::from_secs(365 * DAY.as_secs());
 
 /// What a workspace permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
