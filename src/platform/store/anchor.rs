@@ -46,13 +46,11 @@ struct AnchoredHead {
 
 #[derive(Debug, Default)]
 struct Heads {
-    /// What the anchor file holds (or held when the appliance started).
+    /// What the anchor file holds.
     anchored: BTreeMap<WorkspaceId, Head>,
-    /// What was committed since.
+    /// What it is to hold: every workspace's latest committed head.
     latest: BTreeMap<WorkspaceId, Head>,
     counter: u64,
-    /// The file holds a head that is not wanted any more.
-    forgot: bool,
 }
 
 /// The anchor of one data directory.
@@ -89,7 +87,7 @@ impl Anchor {
                 .map_err(|_| malformed("has a head that this appliance did not sign"))?;
             anchored.insert(entry.workspace, head);
         }
-        let heads = Heads { anchored, latest: BTreeMap::new(), counter: file.counter, forgot: false };
+        let heads = Heads { latest: anchored.clone(), anchored, counter: file.counter };
         identity
             .verify(&signed_bytes(heads.counter, &heads.anchored), &hex::decode(&file.signature).unwrap_or_default())
             .map_err(|_| malformed("is not signed by this appliance"))?;
@@ -120,14 +118,17 @@ impl Anchor {
 
     /// Notes a committed head; it is written with the next [`Anchor::write`].
     pub fn note(&self, workspace: WorkspaceId, head: Head) {
-        self.lock().latest.insert(workspace, head);
+        let mut heads = self.lock();
+        if head == Head::EMPTY {
+            heads.latest.remove(&workspace);
+        } else {
+            heads.latest.insert(workspace, head);
+        }
     }
 
     /// Forgets a workspace that is no more.
     pub fn forget(&self, workspace: WorkspaceId) {
-        let mut heads = self.lock();
-        heads.latest.remove(&workspace);
-        heads.forgot |= heads.anchored.remove(&workspace).is_some();
+        self.lock().latest.remove(&workspace);
     }
 
     /// The heads that the anchor file holds.
@@ -143,18 +144,12 @@ impl Anchor {
     /// Whether there is something to write.
     pub fn is_due(&self) -> bool {
         let heads = self.lock();
-        heads.forgot || heads.latest.iter().any(|(workspace, head)| heads.anchored.get(workspace) != Some(head))
+        heads.latest != heads.anchored
     }
 
-    /// Writes every known head under `counter`, signed.
-    pub fn write(&self, counter: u64, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
-        let mut anchored = {
-            let heads = self.lock();
-            let mut anchored = heads.anchored.clone();
-            anchored.extend(heads.latest.iter());
-            anchored
-        };
-        anchored.retain(|_, head| *head != Head::EMPTY);
+    /// Writes every known head under `counter`, signed. One call at a time: there is one file on its way.
+    pub(super) fn write(&self, counter: u64, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
+        let anchored = self.lock().latest.clone();
         let entries = anchored.iter().map(|(workspace, head)| AnchoredHead {
             workspace: *workspace,
             sequence: head.sequence,
@@ -174,7 +169,6 @@ impl Anchor {
         let mut heads = self.lock();
         heads.anchored = anchored;
         heads.counter = counter;
-        heads.forgot = false;
         Ok(())
     }
 }

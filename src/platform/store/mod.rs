@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::core::audit::Event;
 use crate::core::keys::identity::{Identity, PublicIdentity};
@@ -85,6 +85,7 @@ pub struct Store {
     layout: Layout,
     keyring: Arc<Keyring>,
     anchor: Arc<Anchor>,
+    anchor_turn: Arc<Semaphore>,
     system: Arc<Workspace>,
     registry: Registry,
     identity: Arc<Identity>,
@@ -135,6 +136,7 @@ impl Store {
             layout,
             keyring,
             anchor,
+            anchor_turn: Arc::new(Semaphore::new(1)),
             system,
             registry,
             identity,
@@ -336,26 +338,32 @@ impl Store {
     /// Writes the anchor when a chain has grown since. The counter goes into `system.db` first, so that an anchor older
     /// than its database is noticed.
     pub async fn write_anchor(&self, clock: &Clock) -> Result<(), StoreError> {
+        // Nobody closes the semaphore.
+        let Ok(turn) = Arc::clone(&self.anchor_turn).acquire_owned().await else { return Ok(()) };
         if !self.anchor.is_due() {
             return Ok(());
         }
         let stored = self.system.read(anchor::stored_counter).await?;
         let next = self.anchor.counter().saturating_add(1);
-        if self.system.state() != "open" {
+        let is_open = self.system.state() == "open";
+        if !is_open && stored > next {
             // An anchor older than system.db stays as it is until the operator confirms: counting it up would hide it.
-            return if stored > next { Ok(()) } else { self.write_anchor_file(next, clock).await };
+            return Ok(());
         }
-        let counter = next.max(stored);
-        let setting = move |write: &Write<'_>| settings::set(write, anchor::COUNTER_SETTING, &counter.to_string());
-        self.system.write(setting).await?;
-        self.write_anchor_file(counter, clock).await
-    }
-
-    /// Waits for the disk, so not on the runtime's thread.
-    async fn write_anchor_file(&self, counter: u64, clock: &Clock) -> Result<(), StoreError> {
+        let counter = if is_open { next.max(stored) } else { next };
+        if is_open {
+            let setting = move |write: &Write<'_>| settings::set(write, anchor::COUNTER_SETTING, &counter.to_string());
+            self.system.write(setting).await?;
+        }
         let (anchor, identity, now) = (Arc::clone(&self.anchor), Arc::clone(&self.identity), clock.now());
-        let written = tokio::task::spawn_blocking(move || anchor.write(counter, &identity, now)).await;
-        written.unwrap_or(Err(StoreError::Busy { path: self.layout.anchor() }))
+        // It waits for the disk, so not on the runtime's thread. The turn goes along: who gives up waiting ends neither
+        // the write nor the turn.
+        let write = move || {
+            let written = anchor.write(counter, &identity, now);
+            drop(turn);
+            written
+        };
+        tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Busy { path: self.layout.anchor() }))
     }
 
     /// Writes the signed head of every audit chain to the log: somewhere else than the files they speak of, where the
@@ -402,4 +410,52 @@ fn sealed_system(layout: &Layout, keyring: &Keyring) -> StoreError {
         ToString::to_string,
     );
     StoreError::Malformed { path, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::audit::Head;
+
+    /// Upkeep, a stop and an accepted rollback may all write it: what one of them gave up on goes on by itself.
+    #[test]
+    fn the_anchor_is_written_by_one_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().join("data"), None);
+        let open = || Arc::new(Store::open(layout.clone(), Limits { open_workspaces: 4 }).unwrap());
+        let store = open();
+        let heads =
+            (1..=64).map(|sequence| (WorkspaceId::random(&mut entropy::system()), Head { sequence, hash: [7; 32] }));
+        let heads: Vec<(WorkspaceId, Head)> = heads.collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let clock = Clock::system();
+            let mut writes = Vec::new();
+            for (number, (workspace, head)) in heads.iter().enumerate() {
+                let (store, clock) = (Arc::clone(&store), clock.clone());
+                let (workspace, head) = (*workspace, *head);
+                let write = tokio::spawn(async move {
+                    store.anchor.note(workspace, head);
+                    store.write_anchor(&clock).await
+                });
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                if number % 3 == 0 {
+                    write.abort();
+                } else {
+                    writes.push(write);
+                }
+            }
+            for write in writes {
+                write.await.unwrap().unwrap();
+            }
+            store.write_anchor(&clock).await.unwrap();
+        });
+        drop(store);
+        let store = open();
+        assert_eq!(store.system().state(), "open");
+        let anchored: HashMap<_, _> = store.anchor.anchored().into_iter().collect();
+        for (workspace, head) in heads {
+            assert_eq!(anchored.get(&workspace), Some(&head));
+        }
+    }
 }
