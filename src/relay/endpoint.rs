@@ -15,6 +15,7 @@ use web_transport_quinn::{Request, Session};
 use crate::hub::Hub;
 use crate::platform::pki::tls;
 use crate::relay::carrier::{DATAGRAMS_WAITING_MAX, Kind};
+use crate::relay::socket::TakenOver;
 use crate::relay::{RelayError, Settings, session};
 use crate::values::secret::Key256;
 
@@ -81,7 +82,8 @@ pub(super) fn open(settings: Settings, server: &ServerConfig) -> std::io::Result
             let mut config = EndpointConfig::new(Arc::new(reset));
             let ids = u64::from_be_bytes(derived(&secret, b"conclave-quic-ids-1"));
             config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
-            Endpoint::new(config, Some(server.clone()), socket, Arc::new(TokioRuntime))
+            let socket = TakenOver::new(socket)?;
+            Endpoint::new_with_abstract_socket(config, Some(server.clone()), socket, Arc::new(TokioRuntime))
         })
         .collect()
 }

@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`endpoint`] | sockets, QUIC configuration, who may knock how often |
+//! | [`endpoint`], `socket` | sockets, QUIC configuration, who may knock how often |
 //! | [`session`] | one carrier from its first message to its end |
 //! | `control`, `events`, `screens` | its streams |
 //! | [`carrier`], `groups` | how a participant is reached over QUIC, and groups of screen frames on their way to it |
@@ -32,6 +32,7 @@ mod events;
 mod groups;
 mod screens;
 pub mod session;
+mod socket;
 
 /// How long what was said before the end may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(300);
