@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::core::keys::epoch::reason::{Fate, Reasons};
+use crate::core::room::member::Counted;
 use crate::values::id::{AccountId, MeetingId, RoomId, SessionId, WorkspaceId};
 use crate::values::name::{DisplayName, RoomName};
 use crate::values::time::Timestamp;
@@ -33,6 +34,19 @@ pub struct MeetingFacts {
     pub waiting: Vec<WaiterFacts>,
     /// How keys changed, the last 256 lines, oldest first.
     pub ledger: Vec<LedgerLine>,
+}
+
+/// All meetings together.
+#[derive(Debug, Clone, Copy)]
+pub struct Totals {
+    /// Live ones.
+    pub meetings: usize,
+    /// People in them, those who are away included.
+    pub participants: usize,
+    /// People in lobbies.
+    pub waiting: usize,
+    /// Since the start, in those that are over too.
+    pub counted: Counted,
 }
 
 /// Somebody in a meeting.

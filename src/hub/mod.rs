@@ -20,17 +20,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::core::audit::Event;
 use crate::core::auth::ticket::TicketClaims;
+use crate::core::room::member::Counted;
 use crate::core::room::policy::RoomPolicy;
 use crate::core::room::{NotThere, Room, Wish};
 use crate::hub::admission::{ARRIVING_MAX, Arriving, CheckTicket, First};
 use crate::hub::egress::Egress;
-use crate::hub::facts::MeetingFacts;
+use crate::hub::facts::{MeetingFacts, Totals};
 use crate::hub::meeting::{Meeting, Place};
 use crate::hub::tickets::Tickets;
 use crate::platform::clock::Clock;
@@ -49,15 +51,26 @@ pub mod moderation;
 pub mod tickets;
 pub mod worker;
 
+/// How long a turn of the ticking loop lasts without a meeting.
+const QUIET_TURN: Duration = Duration::from_secs(1);
 /// Deeds that may wait to be recorded.
 const RECORDINGS_MAX: usize = 64;
+
+/// Meetings by place, and what was counted in those that are over.
+#[derive(Default)]
+struct Live {
+    by_place: HashMap<(WorkspaceId, RoomId), Arc<Meeting>>,
+    over: Counted,
+}
 
 /// The live meetings.
 pub struct Hub {
     clock: Clock,
     check_ticket: CheckTicket,
     tickets: Tickets,
-    meetings: Mutex<HashMap<(WorkspaceId, RoomId), Arc<Meeting>>>,
+    meetings: Mutex<Live>,
+    /// Turns of the loop that ticks them.
+    turns: AtomicU64,
     /// Counts beginnings and ends of meetings.
     version: AtomicU64,
     changed: Notify,
@@ -93,6 +106,7 @@ impl Hub {
             check_ticket,
             tickets: Tickets::default(),
             meetings: Mutex::default(),
+            turns: AtomicU64::new(0),
             version: AtomicU64::new(0),
             changed: Notify::new(),
             drains: AtomicBool::new(false),
@@ -138,6 +152,28 @@ impl Hub {
     /// One live meeting.
     pub fn meeting(&self, workspace: WorkspaceId, meeting: MeetingId) -> Option<MeetingFacts> {
         self.find_in(workspace, meeting).map(|meeting| meeting.facts())
+    }
+
+    /// What goes on in all meetings, and was counted since the start.
+    pub fn totals(&self) -> Totals {
+        let (live, counted) = {
+            let meetings = self.lock();
+            (meetings.by_place.values().map(Arc::clone).collect::<Vec<_>>(), meetings.over)
+        };
+        let mut totals = Totals { meetings: live.len(), participants: 0, waiting: 0, counted };
+        for meeting in live {
+            let room = meeting.room();
+            totals.participants += room.people();
+            totals.waiting += room.waiting().len();
+            totals.counted.add(&room.counted());
+        }
+        totals
+    }
+
+    /// How often the loop that ticks meetings went round. Without a meeting it does so once a second: it stands still
+    /// only when the relay's thread does.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Does what a moderator wants.
@@ -251,13 +287,13 @@ impl Hub {
     fn meeting_in(self: &Arc<Self>, place: Place, policy: RoomPolicy) -> Arc<Meeting> {
         let key = (place.workspace, place.room);
         let mut meetings = self.lock();
-        if let Some(meeting) = meetings.get(&key) {
+        if let Some(meeting) = meetings.by_place.get(&key) {
             return Arc::clone(meeting);
         }
         let id = MeetingId::random(&mut entropy::system());
         tracing::info!(meeting.id = %id, workspace.id = %place.workspace, room.id = %place.room, "meeting began");
         let meeting = Arc::new(Meeting::new(Room::new(id, self.within(policy)), place, policy, self.clock.clone()));
-        meetings.insert(key, Arc::clone(&meeting));
+        meetings.by_place.insert(key, Arc::clone(&meeting));
         drop(meetings);
         self.note_change();
         self.runtime.spawn(driver::drive(Arc::clone(self), Arc::clone(&meeting)));
@@ -266,11 +302,16 @@ impl Hub {
 
     /// Forgets a meeting that nobody is in. People are let in on the thread that calls this, so nobody comes meanwhile.
     fn forget_if_empty(&self, meeting: &Arc<Meeting>) -> bool {
-        if !meeting.room().is_empty() {
+        let room = meeting.room();
+        if !room.is_empty() {
             return false;
         }
-        let key = (meeting.place().workspace, meeting.place().room);
-        self.lock().remove(&key);
+        let counted = room.counted();
+        drop(room);
+        let mut meetings = self.lock();
+        meetings.over.add(&counted);
+        meetings.by_place.remove(&(meeting.place().workspace, meeting.place().room));
+        drop(meetings);
         self.note_change();
         true
     }
@@ -284,16 +325,22 @@ impl Hub {
         self.version.load(Ordering::Acquire)
     }
 
+    /// There is another meeting or one less; or a second is over.
     async fn changed(&self) {
-        self.changed.notified().await;
+        // Either way there is nothing to do but to look.
+        let _ = tokio::time::timeout(QUIET_TURN, self.changed.notified()).await;
+    }
+
+    fn note_turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     fn live(&self) -> Vec<Arc<Meeting>> {
-        self.lock().values().map(Arc::clone).collect()
+        self.lock().by_place.values().map(Arc::clone).collect()
     }
 
     fn find(&self, id: MeetingId) -> Option<Arc<Meeting>> {
-        self.lock().values().find(|meeting| meeting.id() == id).map(Arc::clone)
+        self.lock().by_place.values().find(|meeting| meeting.id() == id).map(Arc::clone)
     }
 
     fn find_in(&self, workspace: WorkspaceId, id: MeetingId) -> Option<Arc<Meeting>> {
@@ -301,10 +348,10 @@ impl Hub {
     }
 
     fn in_room(&self, workspace: WorkspaceId, room: RoomId) -> Option<Arc<Meeting>> {
-        self.lock().get(&(workspace, room)).map(Arc::clone)
+        self.lock().by_place.get(&(workspace, room)).map(Arc::clone)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(WorkspaceId, RoomId), Arc<Meeting>>> {
+    fn lock(&self) -> MutexGuard<'_, Live> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

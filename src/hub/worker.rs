@@ -74,6 +74,7 @@ pub async fn tick(hub: Arc<Hub>) {
     let mut live: Vec<(Arc<Meeting>, Instant)> = Vec::new();
     let mut seen = None;
     loop {
+        hub.note_turn();
         let version = hub.version();
         if seen != Some(version) {
             seen = Some(version);

@@ -64,6 +64,16 @@ impl Channel {
     pub const fn number(self) -> u8 {
         self as u8
     }
+
+    /// The name in facts and documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pose => "pose",
+            Self::Voice => "voice",
+            Self::Event => "event",
+            Self::Screen => "screen",
+        }
+    }
 }
 
 impl TryFrom<u8> for Channel {

@@ -74,6 +74,19 @@ impl Counted {
         }
     }
 
+    /// Adds what was counted of somebody else.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, traffic) in self.channels.iter_mut().zip(&other.channels) {
+            sum.frames_in += traffic.frames_in;
+            sum.bytes_in += traffic.bytes_in;
+            sum.frames_out += traffic.frames_out;
+            sum.bytes_out += traffic.bytes_out;
+        }
+        self.superseded += other.superseded;
+        self.culled += other.culled;
+        self.refusals.add(&other.refusals);
+    }
+
     pub(super) fn arrived(&mut self, channel: Channel, bytes: usize) {
         let traffic = self.channel(channel);
         traffic.frames_in += 1;

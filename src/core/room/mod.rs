@@ -25,7 +25,7 @@ use crate::core::keys::epoch::reason::Fate;
 use crate::core::keys::epoch::schedule::{self, Schedule};
 use crate::core::room::events::EventLog;
 use crate::core::room::flush::{Flush, Sink};
-use crate::core::room::member::{Member, Newcomer, Presence};
+use crate::core::room::member::{Counted, Member, Newcomer, Presence};
 use crate::core::room::policy::RoomPolicy;
 use crate::values::id::MeetingId;
 use crate::values::time::Moment;
@@ -108,6 +108,8 @@ pub struct Room<H> {
     /// Who looks different since everybody was told.
     changed: BTreeSet<Participant>,
     changes_told: Moment,
+    /// What was counted of those who went.
+    gone: Counted,
     outputs: VecDeque<Output<H>>,
     key_outputs: VecDeque<schedule::Output>,
 }
@@ -142,6 +144,7 @@ impl<H: Clone + PartialEq> Room<H> {
             tick: 0,
             changed: BTreeSet::new(),
             changes_told: Moment::after_origin(Duration::ZERO),
+            gone: Counted::default(),
             outputs: VecDeque::new(),
             key_outputs: VecDeque::new(),
         }
@@ -170,6 +173,13 @@ impl<H: Clone + PartialEq> Room<H> {
     /// How many are there, those who are away included.
     pub fn people(&self) -> usize {
         self.places.len()
+    }
+
+    /// What was counted of everybody who is or was there.
+    pub fn counted(&self) -> Counted {
+        let mut counted = self.gone;
+        self.members.iter().flatten().for_each(|member| counted.add(&member.counted));
+        counted
     }
 
     /// The epoch that members seal under.

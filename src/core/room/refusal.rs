@@ -95,6 +95,18 @@ impl Refusals {
         }
     }
 
+    /// Adds what happened elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    /// How often one of them did.
+    pub fn of(&self, refusal: Refusal) -> u64 {
+        Refusal::ALL.iter().zip(self.0).find(|(one, _)| **one == refusal).map_or(0, |(_, count)| count)
+    }
+
     /// Those that happened.
     pub fn iter(&self) -> impl Iterator<Item = (Refusal, u64)> {
         Refusal::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)

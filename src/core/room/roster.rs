@@ -254,6 +254,7 @@ impl<H: Clone + PartialEq> Room<H> {
         let place = self.places.remove(&participant).ok_or(NotThere)?;
         let member = self.members.get_mut(place).and_then(Option::take).ok_or(NotThere)?;
         self.changed.remove(&participant);
+        self.gone.add(&member.counted);
         if let Presence::Here(handle) = member.presence {
             self.outputs.push_back(Output::Close(handle, code));
         }
