@@ -13,5 +13,5 @@ use crate::{api, console};
 /// Everything that HTTPS and the admin socket serve.
 pub fn router(services: &Arc<Services>) -> Router {
     let not_found = || Problem::NotFound.into_response();
-    api::finish(api::routes(services).merge(console::routes(services.store.system(), not_found)))
+    api::finish(api::routes(services).merge(console::routes(services.store.system(), not_found)), services)
 }

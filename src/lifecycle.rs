@@ -14,8 +14,6 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,20 +24,21 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::claim;
 use crate::api::error::Problem;
+use crate::api::health::Watch;
 use crate::api::services::{Server as ServerFacts, Services};
-use crate::api::{appliance, life};
+use crate::api::{addresses, appliance, life};
 use crate::app;
 use crate::config::provision::{self, Provision};
 use crate::config::{Config, ConfigError};
 use crate::hub::admission::CheckTicket;
 use crate::hub::{Hub, Recording};
 use crate::platform::clock::Clock;
-use crate::platform::https::{self, Drained, LocalListener, Server};
+use crate::platform::https::{self, Drained, Server};
 use crate::platform::password::{Cost, Hasher, PasswordError};
+use crate::platform::sockets::{SocketError, Sockets};
 use crate::platform::store::Store;
 use crate::platform::store::claim as stored_claim;
 use crate::platform::store::error::StoreError;
-use crate::platform::store::files;
 use crate::platform::store::workspace::Write;
 use crate::platform::trust::{Trust, TrustError};
 use crate::platform::{probe, sys, telemetry, token};
@@ -53,6 +52,9 @@ const UPKEEP_EVERY: u32 = 6;
 /// How many of those until the heads of the audit are in the log again: an hour.
 const HEADS_EVERY: u32 = 360;
 
+/// How often every worker is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+
 /// Why the appliance did not start or did not stop well.
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
@@ -61,15 +63,10 @@ pub enum LifecycleError {
     Store(#[from] StoreError),
     /// The sockets.
     #[error(transparent)]
+    Sockets(#[from] SocketError),
+    /// Serving on them.
+    #[error(transparent)]
     Listen(#[from] https::ListenError),
-    /// The admin socket.
-    #[error("{path}: {reason}", path = path.display())]
-    AdminSocket {
-        /// Where it was to be.
-        path: PathBuf,
-        /// What is wrong, and the way out.
-        reason: String,
-    },
     /// The certificates.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -163,8 +160,8 @@ where
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
     let provision = runtime.block_on(provision(&store, config.provision.as_deref()))?;
-    let (listeners, udp) = https::bind(&config.listen)?;
-    let admin = bind_admin(&config.admin_socket)?;
+    let Sockets { https: listeners, quic, admin, admin_path, handed_over } =
+        Sockets::obtain(&config.listen, &config.admin_socket)?;
     let clock = Clock::system();
     let cost = options.cost(config.password_cost);
     let hasher = Hasher::start(Hasher::threads_for_this_machine(), cost, &clock)?;
@@ -174,20 +171,26 @@ where
         let signals = Signals::install()?;
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
         store.report_orphans();
-        store.report_recovery().await?;
-        let trust = Trust::load(&store, named_addresses(&https), clock.clone()).await?;
+        if let Some(problem) = store.recovery_problem().await? {
+            tracing::warn!("{problem}");
+        }
+        let addresses = addresses::Known::load(&store).await?;
+        let named = named_addresses(&https).into_iter().chain(addresses.all()).collect();
+        let trust = Trust::load(&store, named, clock.clone()).await?;
 
         let mut server = Server::new(config.https);
         let facts = ServerFacts {
             counters: server.counters(),
             drain: server.drain_signal(),
             https: https.clone(),
+            addresses,
+            handed_over: quic.first().filter(|_| handed_over).and_then(|socket| socket.try_clone().ok()),
             own_uid: sys::own_uid(),
             quota: config.quota,
         };
         let (hub, recordings) = Hub::start(clock.clone(), ticket_check(&store));
         appliance::take_up_voice(&store, &hub).await?;
-        let settings = relay::Settings { sockets: udp, tls: trust.quic()?, secret: store.relay_secret()? };
+        let settings = relay::Settings { sockets: quic, tls: trust.quic()?, secret: store.relay_secret()? };
         let relay = Relay::start(Arc::clone(&hub), settings)?;
         let services = Arc::new(Services::new(store, trust, hasher, hub, clock, facts));
         let router = app::router(&services);
@@ -198,17 +201,21 @@ where
         }
         server.serve_local(admin, router)?;
         notify(sd_notify::NotifyState::Ready);
-        tracing::info!(https.addresses = ?https, version = env!("CARGO_PKG_VERSION"), "serving");
+        tracing::info!(https.addresses = ?https, https.handed_over = handed_over, version = env!("CARGO_PKG_VERSION"), "serving");
 
         let upkeep = tokio::spawn(upkeep(Arc::clone(&services)));
+        let watch = tokio::spawn(watch(Arc::clone(&services)));
         tokio::spawn(record(Arc::clone(&services), recordings));
         let (tell, stop) = watch::channel(false);
         let beside = on_ready(Ready { https, admin_socket: config.admin_socket.clone(), stop });
         let drained = serve_until_signal(signals, tell, beside, server, relay).await?;
         upkeep.abort();
+        watch.abort();
         services.store.write_anchor(&services.clock).await?;
         services.store.log_heads(services.clock.now());
-        drop(std::fs::remove_file(&config.admin_socket));
+        if let Some(path) = admin_path {
+            drop(std::fs::remove_file(path));
+        }
         tracing::info!(drain.finished = drained.finished, drain.aborted = drained.aborted, "stopped");
         Ok(())
     })
@@ -357,35 +364,24 @@ async fn upkeep(services: Arc<Services>) {
     }
 }
 
+/// Looks at every worker, and tells the service manager that the appliance goes on: only as long as it does.
+async fn watch(services: Arc<Services>) {
+    let mut watch = Watch::begin(&services);
+    let fed_every = sd_notify::watchdog_enabled().map(|within| within / 3);
+    let mut ticks = tokio::time::interval(fed_every.unwrap_or(WATCH_EVERY).min(WATCH_EVERY));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if watch.look(&services).await {
+            notify(sd_notify::NotifyState::Watchdog);
+        }
+    }
+}
+
 /// The addresses that certificates can name before anybody connects: those we listen on, and loopback.
 fn named_addresses(listen: &[SocketAddr]) -> Vec<IpAddr> {
     let loopback = [IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()];
     listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).chain(loopback).collect()
-}
-
-/// Binds the admin socket, replacing one that a crash left behind.
-fn bind_admin(path: &Path) -> Result<LocalListener, LifecycleError> {
-    let refuse = |reason: String| LifecycleError::AdminSocket { path: path.to_owned(), reason };
-    if let Some(directory) = path.parent()
-        && !directory.exists()
-    {
-        files::make_private_directory(directory)?;
-    }
-    if UnixStream::connect(path).is_ok() {
-        return Err(refuse(
-            "another appliance answers on this socket: stop it, or choose another `admin.socket`".to_owned(),
-        ));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(refuse(format!("cannot remove the socket a crash left behind ({error}): remove it by hand")));
-        }
-        _ => {}
-    }
-    let socket = UnixListener::bind(path).map_err(|error| refuse(format!("cannot bind the admin socket: {error}")))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| refuse(format!("cannot make the admin socket private: {error}")))?;
-    Ok(LocalListener::from_std(socket)?)
 }
 
 fn notify(state: sd_notify::NotifyState<'_>) {

@@ -3,6 +3,11 @@
 
 use std::process::ExitCode;
 
+/// Not the one of musl, which is slow and holds one lock for all threads.
+#[cfg(not(feature = "bench-alloc"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The system's allocator, counted.
 #[cfg(feature = "bench-alloc")]
 #[global_allocator]

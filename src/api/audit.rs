@@ -113,22 +113,8 @@ async fn list(admin: Administration, Query(search): Query<Search>) -> Result<axu
 async fn verify(State(app): State<App>, admin: Administration) -> Result<axum::Json<AuditVerdict>, Problem> {
     admin.require(Permission::WorkspaceAudit)?;
     let workspace = &admin.workspace;
-    let mut verifier = ChainVerifier::new(workspace.id());
-    let mut problem = (workspace.state() != "open")
-        .then(|| format!("the file is {}: it does not agree with the anchor", workspace.state()));
-    loop {
-        let after = verifier.head().sequence;
-        let batch = workspace.read(move |database| audit_log::page(database, after, BATCH)).await?;
-        if batch.is_empty() {
-            break;
-        }
-        let broken = batch.iter().find_map(|(record, hash)| verifier.push(record, hash).err());
-        if let Some(broken) = broken {
-            problem = Some(broken.to_string());
-            break;
-        }
-    }
-    let (head, signed_at) = (verifier.head(), app.clock.now());
+    let (head, problem) = verify_chain(workspace).await?;
+    let signed_at = app.clock.now();
     let signature = head.sign(workspace.id(), signed_at, app.store.identity());
     Ok(axum::Json(AuditVerdict {
         ok: problem.is_none(),
@@ -138,6 +124,24 @@ async fn verify(State(app): State<App>, admin: Administration) -> Result<axum::J
         signed_at,
         problem,
     }))
+}
+
+/// Goes along a whole chain. Says where it ends, and what is wrong with it.
+pub async fn verify_chain(workspace: &Arc<Workspace>) -> Result<(Head, Option<String>), Problem> {
+    let mut verifier = ChainVerifier::new(workspace.id());
+    let mut problem = (workspace.state() != "open")
+        .then(|| format!("the file is {}: it does not agree with the anchor", workspace.state()));
+    loop {
+        let after = verifier.head().sequence;
+        let batch = workspace.read(move |database| audit_log::page(database, after, BATCH)).await?;
+        if batch.is_empty() {
+            return Ok((verifier.head(), problem));
+        }
+        if let Some(broken) = batch.iter().find_map(|(record, hash)| verifier.push(record, hash).err()) {
+            problem = Some(broken.to_string());
+            return Ok((verifier.head(), problem));
+        }
+    }
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -22,6 +22,7 @@ use crate::core::keys::recovery::RecoveryPublicKey;
 use crate::platform::entropy;
 use crate::platform::password;
 use crate::platform::pki::{Fingerprint, Scope};
+use crate::platform::qr::{self, Ground};
 use crate::platform::store::accounts::{self, Account};
 use crate::platform::store::claim;
 use crate::platform::store::workspace::Write;
@@ -91,6 +92,16 @@ fn view(app: &Services, code: &SetupCode, stored: &StoredCode) -> SetupCodeView 
     }
 }
 
+/// Says in the log what the host asked for, with a code for the camera of a phone.
+pub fn show_in_log(shown: &SetupCodeView) {
+    let url = shown.urls.first().map_or("", String::as_str);
+    tracing::info!(
+        setup.url = url, setup.code = shown.code, setup.expires_at = %shown.expires_at,
+        setup.fingerprint = shown.fingerprint, "nobody runs this appliance yet: open the page and type the code\n{}",
+        qr::code(url, Ground::Terminal)
+    );
+}
+
 /// Says in the log of an appliance without an operator where it is claimed, and by which code.
 pub async fn announce(app: &App) -> Result<(), Problem> {
     let SetupCodeView { code, expires_at, urls, fingerprint, .. } = setup_code(app, Caller::APPLIANCE, true).await?;
@@ -104,7 +115,7 @@ pub async fn announce(app: &App) -> Result<(), Problem> {
 }
 
 /// How a browser reaches a page: by the names of the root when there is one, else by the addresses that are listened
-/// on, else by the name of the host. Interfaces are not looked at.
+/// on, else by the name of the host. Interfaces are not looked at: the host tells its addresses.
 pub fn urls(app: &Services, path: &str) -> Vec<String> {
     let port = app.https.first().map_or(443, SocketAddr::port);
     let url = |host: String| {
@@ -113,7 +124,7 @@ pub fn urls(app: &Services, path: &str) -> Vec<String> {
     };
     let authority = app.trust.certificates().authority();
     let names = authority.iter().flat_map(|authority| authority.scope().names()).map(ToString::to_string);
-    let named = app.https.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified());
+    let named = listened_on(app);
     let inside =
         |address: &IpAddr| authority.as_ref().is_none_or(|authority| authority.scope().includes_address(*address));
     let bracketed = |address: IpAddr| if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
@@ -122,6 +133,14 @@ pub fn urls(app: &Services, path: &str) -> Vec<String> {
         hosts.push(sys::host_name());
     }
     hosts.into_iter().map(url).collect()
+}
+
+/// The addresses by which the appliance can be reached, as far as they are known.
+pub fn listened_on(app: &Services) -> impl Iterator<Item = IpAddr> {
+    let on_all = app.https.iter().any(|address| address.ip().is_unspecified());
+    let told = if on_all { app.addresses.all() } else { Vec::new() };
+    let named: Vec<IpAddr> = app.https.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect();
+    named.into_iter().chain(told)
 }
 
 /// Judges a setup code before anything is computed for whoever typed it. A wrong one takes a try.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use crate::platform::entropy;
 use crate::values::id::RequestId;
 
 mod accounts;
+pub mod addresses;
 mod agreement;
 pub mod appliance;
 mod approvals;
@@ -26,6 +27,7 @@ mod asker;
 mod audit;
 pub mod claim;
 mod credential;
+pub mod doctor;
 pub mod document;
 mod download;
 mod erasure;
@@ -33,10 +35,12 @@ pub mod error;
 mod etag;
 mod export;
 mod extract;
+pub mod health;
 mod idempotency;
 pub mod life;
 mod me;
 mod meetings;
+mod metrics;
 mod page;
 mod permissions;
 mod policy;
@@ -53,6 +57,7 @@ mod system;
 pub mod test_hooks;
 mod throttles;
 mod tickets;
+mod tokens;
 pub mod types;
 mod views;
 mod workspaces;
@@ -74,7 +79,10 @@ fn table() -> OpenApiRouter<App> {
     };
     let of_the_system = OpenApiRouter::new()
         .merge(system::routes())
+        .merge(doctor::routes())
+        .merge(tokens::routes())
         .merge(setup::host_routes())
+        .merge(addresses::host_routes())
         .merge(recovery::system_routes())
         .merge(workspaces::routes())
         .merge(life::routes())
@@ -94,7 +102,8 @@ fn table() -> OpenApiRouter<App> {
         .merge(tickets::routes())
         .merge(of_a_workspace())
         .nest("/system", of_the_system);
-    OpenApiRouter::with_openapi(document::begin()).merge(system::health_routes()).nest("/api/v1", v1)
+    let at_root = system::health_routes().merge(metrics::routes());
+    OpenApiRouter::with_openapi(document::begin()).merge(at_root).nest("/api/v1", v1)
 }
 
 /// The API, ready to serve.
@@ -107,11 +116,11 @@ pub fn routes(services: &Arc<Services>) -> Router {
 }
 
 /// What every answer of the appliance gets: a request id, and rendered problems.
-pub fn finish(router: Router) -> Router {
+pub fn finish(router: Router, services: &Arc<Services>) -> Router {
     router
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
-        .layer(middleware::from_fn(finish_response))
+        .layer(middleware::from_fn_with_state(Arc::clone(services), finish_response))
 }
 
 /// Refuses what two readers could read as two things: a proxy in front of us may be the other one.
@@ -133,7 +142,8 @@ fn check_framing(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn finish_response(request: Request, next: Next) -> Response {
+async fn finish_response(State(app): State<App>, request: Request, next: Next) -> Response {
+    let began = app.clock.instant();
     let id = RequestId::random(&mut entropy::system());
     let method = known(request.method());
     let well_formed = check_framing(&request);
@@ -154,6 +164,7 @@ async fn finish_response(request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
     }
+    app.metrics.request(method, response.status().as_u16(), app.clock.instant().duration_since(began));
     response
 }
 

@@ -20,8 +20,8 @@ use crate::api::services::App;
 use crate::api::types::NewPassword;
 use crate::api::types::setup::{Notices, Recovered, RecoveryLink, RecoveryNotice, UseRecoveryLink};
 use crate::core::audit::{Actor, Outcome, Strength};
-use crate::core::auth::link::{LINK_LIFE, LinkToken};
 use crate::core::auth::login::AccountStatus;
+use crate::core::auth::opaque::OpaqueToken;
 use crate::core::auth::permission::Role;
 use crate::platform::entropy;
 use crate::platform::https::Peer;
@@ -56,7 +56,7 @@ async fn make_link(
     local: LocalOperator,
     Path(OperatorPath { user_name }): Path<OperatorPath>,
 ) -> Result<Response, Problem> {
-    let token = LinkToken::random(&mut entropy::system());
+    let token = OpaqueToken::random(&mut entropy::system());
     let (hash, now, name) = (token.hash(), app.clock.now(), user_name.clone());
     let caller = local.caller;
     let write = move |write: &Write<'_>| {
@@ -73,7 +73,7 @@ async fn make_link(
     let page = claim::urls(&app, "/recover").into_iter().next().unwrap_or_default();
     // Behind the `#`, so that no server, proxy or log on the way sees it.
     let url = format!("{page}#{}", token.expose());
-    let link = RecoveryLink { user_name, url, expires_at: now + LINK_LIFE };
+    let link = RecoveryLink { user_name, url, expires_at: now + links::LINK_LIFE };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(link)).into_response())
 }
 
@@ -96,7 +96,7 @@ async fn recover(
     let Unsealed { value, challenge, .. } =
         credential::open_unredeemed::<NewPassword>(&app, &request.sealed, addressed)?;
     // 256 random bits: nobody guesses one, so nothing counts the tries.
-    let hash = LinkToken::parse(&request.token).ok_or(Problem::LinkRefused)?.hash();
+    let hash = OpaqueToken::parse(&request.token).ok_or(Problem::LinkRefused)?.hash();
     let (now, system) = (app.clock.now(), app.store.system());
     let read = move |database: &rusqlite::Connection| match links::find(database, &hash, now)? {
         Some(account) => accounts::find(database, account),

@@ -4,7 +4,7 @@
 //! Locks here are held for a map access, never across an await; no two are held at once.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use rustls::ServerConfig;
 
 use crate::api::asker::Asker;
 use crate::api::claim::ShownCode;
-use crate::api::idempotency;
+use crate::api::health::Health;
+use crate::api::{addresses, idempotency};
 use crate::core::auth::challenge::Challenges;
 use crate::core::keys::sealing::SealingKey;
 use crate::core::limit::Softlock;
@@ -23,6 +24,7 @@ use crate::platform::entropy;
 use crate::platform::https::{Counters, Drain, TlsFor};
 use crate::platform::password::Hasher;
 use crate::platform::store::Store;
+use crate::platform::telemetry::metrics::Metrics;
 use crate::platform::trust::Trust;
 use crate::values::id::{SealingKeyId, WorkspaceId};
 use crate::values::time::Timestamp;
@@ -61,12 +63,20 @@ pub struct Services {
     pub setup_code: ShownCode,
     /// What the door counted.
     pub counters: Arc<Counters>,
+    /// What was counted of requests and sign-ins.
+    pub metrics: Metrics,
+    /// What the watch saw last.
+    pub health: Health,
+    /// A socket of the relay that the service manager made, for seeing that nothing leaves over it.
+    pub handed_over: Option<UdpSocket>,
     /// Whether the appliance is stopping.
     pub drain: Drain,
     /// Since when it runs.
     pub started_at: Timestamp,
     /// Where HTTPS listens.
     pub https: Vec<SocketAddr>,
+    /// By which addresses the host is reached, as far as it told.
+    pub addresses: addresses::Known,
     /// The user that may use the admin socket besides root.
     pub own_uid: u32,
 }
@@ -79,6 +89,10 @@ pub struct Server {
     pub drain: Drain,
     /// Where HTTPS listens.
     pub https: Vec<SocketAddr>,
+    /// By which addresses the host is reached, as far as it told.
+    pub addresses: addresses::Known,
+    /// A socket of the relay, when the service manager made it.
+    pub handed_over: Option<UdpSocket>,
     /// The user that may use the admin socket besides root.
     pub own_uid: u32,
     /// How many requests one caller may send.
@@ -102,9 +116,13 @@ impl Services {
             answers: Mutex::new(idempotency::Answers::new(idempotency::KEPT)),
             setup_code: ShownCode::default(),
             counters: server.counters,
+            metrics: Metrics::default(),
+            health: Health::default(),
+            handed_over: server.handed_over,
             drain: server.drain,
             started_at,
             https: server.https,
+            addresses: server.addresses,
             own_uid: server.own_uid,
             clock,
         }

@@ -106,8 +106,7 @@ fn proposed(app: &Services, newcomer: &Newcomer, addressed: Option<&str>) -> (Ve
         Peer::Network { local, .. } => Some(local.ip()),
         Peer::Local { .. } => None,
     };
-    let listened_on = app.https.iter().map(std::net::SocketAddr::ip).filter(|address| !address.is_unspecified());
-    let addresses = host.parse().ok().into_iter().chain(local).chain(listened_on);
+    let addresses = host.parse().ok().into_iter().chain(local).chain(claim::listened_on(app));
     let mut networks: Vec<IpNet> = addresses.filter_map(around).collect();
     networks.sort();
     networks.dedup();
@@ -261,5 +260,6 @@ async fn setup_code(
         return Err(Problem::AlreadyClaimed);
     }
     let code = claim::setup_code(&app, local.caller, request.new).await?;
+    claim::show_in_log(&code);
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(code)).into_response())
 }

@@ -34,6 +34,7 @@ use crate::platform::store::error::StoreError;
 use crate::platform::store::policy;
 use crate::platform::store::sessions::{self, Session};
 use crate::platform::store::workspace::{Workspace, Write};
+use crate::platform::telemetry::metrics::SignIn as Tried;
 use crate::values::id::{AccountId, SessionId, WorkspaceId};
 use crate::values::name::{DisplayName, UserName, WorkspaceName};
 use crate::values::secret::Key256;
@@ -59,6 +60,26 @@ async fn offer(State(app): State<App>) -> Response {
 ))]
 async fn sign_in(
     State(app): State<App>,
+    peer: Extension<Peer>,
+    headers: HeaderMap,
+    uri: Uri,
+    request: Json<SignIn>,
+) -> Result<Response, Problem> {
+    let answer = begin(Arc::clone(&app), peer, headers, uri, request).await;
+    match &answer {
+        Ok(_) => app.metrics.sign_in(Tried::Granted),
+        Err(Problem::SignInRefused) => app.metrics.sign_in(Tried::Refused),
+        Err(Problem::SignInThrottled(_)) => app.metrics.sign_in(Tried::Throttled),
+        Err(Problem::Busy) => app.metrics.sign_in(Tried::Busy),
+        Err(problem) if problem.is_denial() => app.metrics.sign_in(Tried::Denied),
+        // It did not come as far as a credential.
+        Err(_) => {}
+    }
+    answer
+}
+
+async fn begin(
+    app: App,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     uri: Uri,

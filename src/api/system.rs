@@ -4,11 +4,14 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::claim;
 use crate::api::error::{Problem, Refused};
+use crate::api::extract::Query;
 use crate::api::principal::Operator;
 use crate::api::services::App;
 use crate::api::types::{Base64, Status, TrustView};
@@ -30,17 +33,31 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(status))
 }
 
-/// Whether the appliance serves.
-#[utoipa::path(get, path = "/healthz", tag = "system", responses(
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HowMuch {
+    /// Every check by name, and how it is.
+    #[param(value_type = Option<String>, allow_reserved)]
+    verbose: Option<String>,
+}
+
+/// Whether the appliance serves. With `?verbose`, what it sees of itself: names and states; `conclave doctor` says more.
+#[utoipa::path(get, path = "/healthz", tag = "system", params(HowMuch), responses(
     (status = 200, body = String, content_type = "text/plain"),
 ))]
-async fn health(State(app): State<App>) -> Result<&'static str, Problem> {
+async fn health(State(app): State<App>, Query(how_much): Query<HowMuch>) -> Result<String, Problem> {
     if app.drain.is_stopping() {
         return Err(Problem::Stopping);
     }
     // A read through the whole of the store: file, key, page authentication.
     app.store.system().read(stored::is_claimed).await?;
-    Ok("ok\n")
+    if how_much.verbose.is_none() {
+        return Ok("ok\n".to_owned());
+    }
+    let checks = app.health.checks().into_iter();
+    let lines = checks.map(|seen| format!("{} {}\n", seen.state.as_str(), seen.name));
+    Ok(format!("ok serving\n{}", lines.collect::<String>()))
 }
 
 /// What TLS presents, and what to trust.

@@ -5,6 +5,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -17,6 +19,7 @@ use crate::values::secret::SecretText;
 use crate::values::time::Timestamp;
 
 pub mod appliance;
+pub mod doctor;
 pub mod meetings;
 pub mod rooms;
 pub mod workspaces;
@@ -519,4 +522,18 @@ pub struct Status {
     pub connections: u64,
     /// What TLS presents.
     pub trust: TrustView,
+}
+
+/// `PUT /api/v1/system/addresses`: by which addresses the host is reached.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Addresses {
+    /// Those of its interfaces that others can type.
+    #[schema(value_type = Vec<String>, max_items = 64)]
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Addresses {
+    /// How many there may be.
+    pub const MAX: usize = 64;
 }

@@ -45,6 +45,17 @@ pub enum Failure {
     /// The recovery kit.
     #[error(transparent)]
     Kit(#[from] KitError),
+    /// Only root may change the host.
+    #[error("this changes the host, so it needs root: run it again with sudo")]
+    NotRoot,
+    /// A program of the system failed.
+    #[error("{name}: {reason}")]
+    Program {
+        /// Which one.
+        name: String,
+        /// What it said.
+        reason: String,
+    },
     /// There is no password to sign in with.
     #[error("there is no password: name a file with --password-file, or set $CONCLAVE_PASSWORD")]
     NoPassword,
@@ -84,9 +95,9 @@ impl Failure {
             Self::KitKept { why, .. } => why.code(),
             Self::Lifecycle(error) => lifecycle_code(error),
             Self::Client(ClientError::NotRunning { .. }) => 69,
-            Self::Client(ClientError::NotPermitted { .. }) => 77,
+            Self::Client(ClientError::NotPermitted { .. }) | Self::NotRoot => 77,
             Self::Bench(error) if error.is_wrong_usage() => 2,
-            Self::Client(_) | Self::Bench(_) => 70,
+            Self::Client(_) | Self::Bench(_) | Self::Program { .. } => 70,
             Self::Xr(XrError::Connect { .. } | XrError::Lost | XrError::Resolve { .. }) => 69,
             Self::Xr(XrError::Server(_)) | Self::NoPassword | Self::Usage(_) => 2,
             Self::Kit(KitError::Store(StoreError::Malformed { .. })) => 65,
@@ -111,7 +122,7 @@ fn lifecycle_code(error: &LifecycleError) -> u8 {
         LifecycleError::Provision(_) => 64,
         LifecycleError::Store(StoreError::InUse { .. }) => 75,
         LifecycleError::Store(_) => 65,
-        LifecycleError::Listen(_) | LifecycleError::AdminSocket { .. } => 71,
+        LifecycleError::Listen(_) | LifecycleError::Sockets(_) => 71,
         LifecycleError::Claim(_)
         | LifecycleError::Relay(_)
         | LifecycleError::Trust(_)

@@ -5,8 +5,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
 use rand_core::Rng;
 use zeroize::Zeroizing;
 
@@ -15,6 +13,7 @@ use crate::cli::output::{facts, grouped, print};
 use crate::core::keys::recovery::{RecoveryPublicKey, RecoverySeed};
 use crate::platform::clock::Clock;
 use crate::platform::entropy;
+use crate::platform::qr::{self, Ground};
 use crate::platform::recovery;
 use crate::platform::store::files;
 
@@ -27,15 +26,6 @@ const TRIES: usize = 3;
 pub struct Kit {
     words: Vec<&'static str>,
     public: RecoveryPublicKey,
-}
-
-/// What a QR code is drawn on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// A terminal, mostly dark.
-    Terminal,
-    /// A file, to be printed on paper.
-    Paper,
 }
 
 /// What is printed with the words, when it is known.
@@ -81,7 +71,7 @@ impl Kit {
              conclave recovery restore --data-dir DIR\n",
             facts(&known),
             lines.join("\n"),
-            qr(&self.words.join(" "), ground),
+            qr::code(&self.words.join(" "), ground),
         ))
     }
 
@@ -166,18 +156,6 @@ fn positions(words: usize) -> Vec<usize> {
 pub fn base64_url(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// A QR code of blocks; empty when the text is too long for one.
-pub fn qr(text: &str, ground: Ground) -> String {
-    let Ok(code) = QrCode::new(text) else { return String::new() };
-    // Blocks are light on a dark terminal and dark on paper, and many cameras read no code with its colours exchanged.
-    let (dark, light) = match ground {
-        Ground::Terminal => (Dense1x2::Light, Dense1x2::Dark),
-        Ground::Paper => (Dense1x2::Dark, Dense1x2::Light),
-    };
-    let drawn = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
-    format!("{drawn}\n")
 }
 
 #[cfg(test)]

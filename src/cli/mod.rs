@@ -16,6 +16,7 @@ use crate::config::{self, Config};
 use crate::lifecycle::{self, Options};
 
 mod account;
+mod addresses;
 mod agreement;
 mod appliance;
 mod approval;
@@ -24,19 +25,23 @@ pub mod bench;
 mod client;
 mod demo;
 mod exit;
+mod host;
 mod kit;
+mod manual;
 mod meeting;
 mod operator;
 mod output;
 mod pages;
 pub mod parity;
 mod policy;
+mod preflight;
 mod recovery;
 mod room;
 mod session;
 mod setup;
 mod status;
 mod throttle;
+mod token;
 mod trust;
 mod workspace;
 mod xr;
@@ -133,6 +138,26 @@ enum Command {
     /// Check or document the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at everything, with the way out of what is not as it should be
+    Doctor,
+    /// Make and remove tokens of programs that watch the appliance
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Try to reach the outside over an inherited listener (for `conclave doctor`)
+    #[command(hide = true)]
+    FenceProbe,
+    /// See and change which networks clients may be in
+    #[command(subcommand)]
+    Network(host::network::Command),
+    /// Seal the master key to this machine
+    #[command(subcommand)]
+    Key(host::key::Command),
+    /// See whether this release can serve what is there, on copies, while another one serves
+    Preflight,
+    /// Write the manual pages
+    Manual(manual::Manual),
+    /// Print what a shell completes with
+    Completions(manual::Completions),
     /// Print the OpenAPI document
     Openapi,
     /// Print every refusal of the API: code, status and what to do (docs/problems.md)
@@ -189,6 +214,10 @@ struct Door {
 /// Runs the command and answers with its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "test-hooks")]
+    if std::env::var_os("CONCLAVE_TEST_BAD_MIGRATION").is_some() {
+        crate::platform::store::database::faults::inject_bad_migration();
+    }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -226,13 +255,24 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Recovery(command) => recovery::run(command, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
         Command::Config(command) => config_command(&common, &command),
+        Command::Preflight => preflight::run(&configured(&common)?, common.output()),
+        Command::Key(command) => host::key::run(&command, &configured(&common)?, common.output()),
+        Command::Network(command) if !matches!(command, host::network::Command::Addresses) => {
+            host::network::run(&command, common.output())
+        }
+        Command::FenceProbe => host::doctor::probe(),
+        Command::Manual(manual) => manual.run(),
+        Command::Completions(completions) => completions.run(),
         Command::Openapi => Ok(output::print(crate::api::document::text())?),
         Command::Parity => Ok(output::print(&parity::markdown())?),
         Command::Problems => Ok(output::print(&crate::api::error::catalogue::markdown())?),
         remote => {
             let door = Door { client: Client::new(&admin_socket(&common)?), output: common.output() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(run_remote(&door, remote))
+            match remote {
+                Command::Doctor => runtime.block_on(host::doctor::run(&door, &configured(&common)?)),
+                remote => runtime.block_on(run_remote(&door, remote)),
+            }
         }
     }
 }
@@ -254,6 +294,8 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         Command::Room(command) => room::run(door, command).await,
         Command::Meeting(command) => meeting::run(door, command).await,
         Command::Audit(command) => audit::run(door, command).await,
+        Command::Token(command) => token::run(door, command).await,
+        Command::Network(_) => host::network::hand_over(door).await,
         // Handled before a socket was looked for.
         Command::Serve(_)
         | Command::Demo(_)
@@ -261,6 +303,12 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Bench(_)
         | Command::Recovery(_)
         | Command::Config(_)
+        | Command::Doctor
+        | Command::FenceProbe
+        | Command::Key(_)
+        | Command::Preflight
+        | Command::Manual(_)
+        | Command::Completions(_)
         | Command::Openapi
         | Command::Problems
         | Command::Parity => Ok(()),
@@ -291,6 +339,11 @@ fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Fail
     Ok((config::resolve(raw)?, options))
 }
 
+/// The configuration that the service runs with.
+fn configured(common: &Common) -> Result<Config, Failure> {
+    Ok(config::resolve(config::read(common.config.as_deref())?)?)
+}
+
 fn admin_socket(common: &Common) -> Result<PathBuf, Failure> {
     match &common.admin_socket {
         Some(socket) => Ok(socket.clone()),
@@ -301,7 +354,7 @@ fn admin_socket(common: &Common) -> Result<PathBuf, Failure> {
 fn config_command(common: &Common, command: &ConfigCommand) -> Result<(), Failure> {
     let text = match command {
         ConfigCommand::Check => {
-            config::paths::check(&config::resolve(config::read(common.config.as_deref())?)?)?;
+            config::paths::check(&configured(common)?)?;
             "The configuration holds.\n".to_owned()
         }
         ConfigCommand::Example => config::keys::example(),

@@ -6,10 +6,11 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::api::types::setup::RecoveryLink;
+use crate::cli::Door;
 use crate::cli::client::{ClientError, percent_encoded};
 use crate::cli::exit::Failure;
 use crate::cli::output::facts;
-use crate::cli::{Door, kit};
+use crate::platform::qr::{self, Ground};
 
 /// Operators.
 #[derive(Debug, Subcommand)]
@@ -40,7 +41,7 @@ pub async fn run(door: &Door, command: Command) -> Result<(), Failure> {
         ]);
         format!(
             "{facts}\n{}\nWhoever opens it sets the password. Older links of this operator are void, and the other operators see that it was made.\n",
-            kit::qr(&link.url, kit::Ground::Terminal)
+            qr::code(&link.url, Ground::Terminal)
         )
     };
     Ok(door.output.print(&link, text)?)

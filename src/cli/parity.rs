@@ -76,6 +76,12 @@ pub const ROUTES: &[(&str, &str, Twin)] = &[
     ("DELETE", "/api/v1/me/sessions/{session}", Nothing(ONES_OWN)),
     ("POST", "/api/v1/system/setup", Commands(&["setup claim"])),
     ("POST", "/api/v1/system/setup/code", Commands(&["setup code"])),
+    ("PUT", "/api/v1/system/addresses", Commands(&["network addresses"])),
+    ("GET", "/api/v1/system/doctor", Commands(&["doctor"])),
+    ("GET", "/api/v1/system/tokens", Commands(&["token list"])),
+    ("POST", "/api/v1/system/tokens", Commands(&["token create"])),
+    ("DELETE", "/api/v1/system/tokens/{token}", Commands(&["token remove"])),
+    ("GET", "/metrics", Nothing("for programs; `conclave doctor` and `conclave status` say it to people")),
     ("GET", "/api/v1/setup", Nothing("what the setup page begins with; `conclave setup code` says more")),
     ("PUT", "/api/v1/setup/scope", Commands(&["setup claim"])),
     ("POST", "/api/v1/setup/claim", Commands(&["setup claim"])),
@@ -115,6 +121,14 @@ pub const ROUTES: &[(&str, &str, Twin)] = &[
 
 /// Every command that asks no route, and why.
 pub const WITHOUT_ROUTE: &[(&str, &str)] = &[
+    ("preflight", "looks at the files while another release serves them, so it talks to neither"),
+    ("manual", "made from the command line itself"),
+    ("completions", "made from the command line itself"),
+    ("network allow", "changes units of the host: the appliance behind the fence must not be able to open it"),
+    ("network deny", "changes units of the host"),
+    ("network list", "reads units of the host"),
+    ("key seal", "has systemd seal the master key: done by root on the host"),
+    ("key unseal", "has systemd open the master key: done by root on the host"),
     ("serve", "is the appliance"),
     ("demo", "is an appliance with people in it"),
     ("bench", "measures the relay without an appliance"),

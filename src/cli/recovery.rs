@@ -8,8 +8,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::exit::Failure;
-use crate::cli::kit::{Ground, Kit, base64_url};
+use crate::cli::kit::{Kit, base64_url};
 use crate::cli::output::{Output, facts, grouped, print};
+use crate::platform::qr::Ground;
 use crate::platform::recovery::{self, Restored};
 use crate::platform::store::files::{self, Layout};
 use crate::values::secret::SecretText;

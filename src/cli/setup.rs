@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! `conclave setup …`: claims a new appliance from its own host, or says how to do so in a browser.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -12,10 +11,12 @@ use serde_json::json;
 use crate::api::types::Status;
 use crate::api::types::setup::{ScopeDone, SetupCodeView, SetupDone};
 use crate::cli::Door;
+use crate::cli::addresses;
 use crate::cli::client::ClientError;
 use crate::cli::exit::Failure;
-use crate::cli::kit::{self, Ground, Kit, Whose};
+use crate::cli::kit::{self, Kit, Whose};
 use crate::cli::output::{Output, facts, grouped};
+use crate::platform::qr::{self, Ground};
 
 /// The claim.
 #[derive(Debug, Subcommand)]
@@ -164,33 +165,19 @@ impl Claim {
 }
 
 async fn code(door: &Door, new: bool) -> Result<(), Failure> {
+    addresses::hand_over(door).await?;
     let body = json!({ "new": new });
-    let mut code: SetupCodeView = door.client.send_json(Method::POST, "/api/v1/system/setup/code", &body).await?;
-    let status: Status = door.client.get("/api/v1/system/status").await?;
-    code.urls.extend(host_urls(&status.https, "/setup"));
+    let code: SetupCodeView = door.client.send_json(Method::POST, "/api/v1/system/setup/code", &body).await?;
     let text = |code: &SetupCodeView| {
         let mut known: Vec<(&str, String)> = code.urls.iter().map(|url| ("Open", url.clone())).collect();
         known.push(("Setup code", code.code.clone()));
         known.push(("Holds until", format!("{}, for {} wrong tries", code.expires_at, code.tries_left)));
         known.push(("Certificate", grouped(&code.fingerprint)));
-        let qr = code.urls.last().map(|url| kit::qr(url, Ground::Terminal)).unwrap_or_default();
+        let qr = code.urls.first().map(|url| qr::code(url, Ground::Terminal)).unwrap_or_default();
         format!(
             "{}\n{qr}\nThe browser warns, because nobody vouches for the certificate yet: compare its SHA-256 with the one above.\n",
             facts(&known)
         )
     };
     Ok(door.output.print(&code, text)?)
-}
-
-/// By the address through which this host reaches others, when the appliance listens on all of them. The appliance does
-/// not know it, and no packet is sent to learn it.
-fn host_urls(listening: &[String], path: &str) -> Option<String> {
-    let all = listening.iter().filter_map(|address| address.parse::<SocketAddr>().ok());
-    let port = all.filter(|address| address.ip().is_unspecified()).map(|address| address.port()).next()?;
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // TEST-NET-1 (RFC 5737) belongs to nobody; connecting a UDP socket only looks up the way there.
-    socket.connect((IpAddr::from([192, 0, 2, 1]), 9)).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
-    Some(format!("https://{address}{port}{path}"))
 }

@@ -32,7 +32,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "master_key_file",
         flag: None,
-        meaning: "The master key: exactly 32 bytes, mode 0600, refused when others can read it. Without this key it is `master.key` in the data directory, made at the first start. Keep a copy elsewhere: without it nothing opens, and a key beside the data protects only a lost backup.",
+        meaning: "The master key: exactly 32 bytes, mode 0600, refused when others can read it. Without this key it is `master.key` in the data directory, made at the first start. Keep a copy elsewhere: without it nothing opens, and a key beside the data protects only a lost backup. `conclave key seal` has systemd keep it sealed to this machine instead; a key that systemd hands over wins over this one.",
         example: Some("\"/etc/conclave/master.key\""),
     },
     Key {
@@ -44,7 +44,7 @@ pub const KEYS: &[Key] = &[
     key(
         "https.listen",
         Some("--listen"),
-        "Addresses and port of HTTPS. One port for all; two addresses must not overlap.",
+        "Addresses and port of HTTPS and of the relay (TCP and UDP). One port for all; two addresses must not overlap. Under systemd the units conclave-https.socket and conclave-quic.socket say it instead (docs/operations.md).",
     ),
     key(
         "https.requests_per_minute",
@@ -54,7 +54,7 @@ pub const KEYS: &[Key] = &[
     key(
         "admin.socket",
         Some("--admin-socket"),
-        "Unix socket of the command line. Its user must be root or the appliance's own; the kernel says who it is.",
+        "Unix socket of the command line. Its user must be root or the appliance's own; the kernel says who it is. Under systemd conclave-admin.socket makes it, at this default.",
     ),
     key("log.level", Some("--log-level"), "`error`, `warn`, `info`, `debug` or `trace`."),
     key("log.format", None, "`auto` (journald fields under systemd, text elsewhere), `text`, `json` or `journald`."),

@@ -142,7 +142,10 @@ pub fn resolve(raw: RawConfig) -> Result<Config, ConfigError> {
         return Err(value("https.requests_per_minute", requests, "is out of range: use 60 to 1000000"));
     }
     Ok(Config {
-        layout: Layout::new(raw.data_dir, raw.master_key_file),
+        layout: match handed_over_master_key() {
+            Some(path) => Layout::new(raw.data_dir, None).with_credential(path),
+            None => Layout::new(raw.data_dir, raw.master_key_file),
+        },
         provision: raw.provision,
         listen: raw.https.listen,
         quota: Quota::per_minute(raw.https.requests_per_minute),
@@ -158,6 +161,15 @@ pub fn resolve(raw: RawConfig) -> Result<Config, ConfigError> {
         store: store::Limits { open_workspaces: raw.limits.open_workspaces },
         password_cost: cost,
     })
+}
+
+/// The name of the systemd credential that holds the master key. It wins over the file: `conclave key seal` makes it from
+/// the file, which is gone afterwards.
+pub const MASTER_KEY_CREDENTIAL: &str = "conclave.master-key";
+
+fn handed_over_master_key() -> Option<PathBuf> {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    Some(Path::new(&directory).join(MASTER_KEY_CREDENTIAL)).filter(|path| path.exists())
 }
 
 fn value(key: &'static str, value: impl ToString, reason: &str) -> ConfigError {

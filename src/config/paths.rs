@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::config::{Config, ConfigError, value};
 use crate::platform::store::error::StoreError;
-use crate::platform::store::files::{self, Layout};
+use crate::platform::store::files::Layout;
 
 /// Bytes of a master key (docs/files.md).
 const MASTER_KEY_LEN: usize = 32;
@@ -66,7 +66,7 @@ fn check_master_key(layout: &Layout) -> Result<(), ConfigError> {
     if !metadata.is_file() {
         return refuse("is not a file: put the master key there, or name the file it is in");
     }
-    match files::read_private(path) {
+    match layout.read_master_key() {
         Ok(bytes) if bytes.len() == MASTER_KEY_LEN => Ok(()),
         Ok(bytes) => refuse(&format!(
             "has {} bytes, and a master key has {MASTER_KEY_LEN}: put the right file back",

@@ -9,6 +9,8 @@ pub mod entropy;
 pub mod suites;
 
 #[cfg(feature = "server")]
+pub mod fence;
+#[cfg(feature = "server")]
 pub mod https;
 #[cfg(feature = "server")]
 pub mod password;
@@ -17,7 +19,11 @@ pub mod pki;
 #[cfg(feature = "server")]
 pub mod probe;
 #[cfg(feature = "server")]
+pub mod qr;
+#[cfg(feature = "server")]
 pub mod recovery;
+#[cfg(feature = "server")]
+pub mod sockets;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

@@ -4,6 +4,7 @@
 //! A run takes 64 MiB, so there are as many threads as the machine can feed and 32 places to wait; whoever comes
 //! after that is told when to come back.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -104,6 +105,9 @@ type Task = Box<dyn FnOnce() + Send>;
 pub struct Hasher {
     queue: SyncSender<Task>,
     places: Arc<Semaphore>,
+    /// How many there are.
+    most: usize,
+    done: Arc<AtomicU64>,
     cost: Cost,
     decoy: Arc<str>,
     decoy_time: Duration,
@@ -123,13 +127,17 @@ impl Hasher {
         let (queue, tasks) = mpsc::sync_channel::<Task>(QUEUE);
         let tasks = Arc::new(Mutex::new(tasks));
         let threads = threads.max(1);
+        let done = Arc::new(AtomicU64::new(0));
         for _ in 0..threads {
-            let tasks = Arc::clone(&tasks);
+            let (tasks, done) = (Arc::clone(&tasks), Arc::clone(&done));
             let run = move || {
                 loop {
                     let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     match next {
-                        Ok(task) => task(),
+                        Ok(task) => {
+                            task();
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
                         Err(_) => return,
                     }
                 }
@@ -139,13 +147,24 @@ impl Hasher {
         let started = clock.instant();
         let decoy = hash(&random_password(&mut entropy::system()), cost)?.into();
         let decoy_time = clock.instant().duration_since(started);
-        let places = Arc::new(Semaphore::new(threads + QUEUE));
-        Ok(Self { queue, places, cost, decoy, decoy_time })
+        let most = threads + QUEUE;
+        let places = Arc::new(Semaphore::new(most));
+        Ok(Self { queue, places, most, done, cost, decoy, decoy_time })
     }
 
     /// Takes a place for one hash, or says that all are taken.
     pub fn reserve(&self) -> Result<Place, PasswordError> {
         Arc::clone(&self.places).try_acquire_owned().map(Place).map_err(|_| PasswordError::Busy)
+    }
+
+    /// How many hashes are under way or wait.
+    pub fn under_way(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
+    }
+
+    /// How many were made since the start.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// How long from `elapsed` on a refused sign-in waits with its answer: to the next multiple of twice the time of a

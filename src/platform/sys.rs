@@ -9,8 +9,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 /// When the kernel refuses; nothing else is changed then.
 pub fn forbid_core_dumps() -> std::io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    Ok(())
+    limit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
 }
 
 /// Makes every file that this process creates private to its user.
@@ -24,7 +23,15 @@ pub fn create_private_files() {
 /// When the kernel refuses.
 pub fn raise_descriptor_limit() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    self::limit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+}
+
+/// A limit that holds already is left alone: behind the sandbox none can be set, and the unit has set them.
+fn limit(resource: Resource, wanted: Rlimit) -> std::io::Result<()> {
+    let holds = getrlimit(resource);
+    if (holds.current, holds.maximum) != (wanted.current, wanted.maximum) {
+        setrlimit(resource, wanted)?;
+    }
     Ok(())
 }
 
@@ -36,4 +43,49 @@ pub fn own_uid() -> u32 {
 /// The name of this host, as it was given to the kernel; nothing is asked of any network.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Descriptors this process has open, and how many it may have.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn descriptors() -> std::io::Result<(u64, Option<u64>)> {
+    let open = std::fs::read_dir("/proc/self/fd")?.count();
+    // One of them is the directory itself.
+    Ok((u64::try_from(open).unwrap_or(u64::MAX).saturating_sub(1), getrlimit(Resource::Nofile).current))
+}
+
+/// Bytes of memory this process holds.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn resident_bytes() -> std::io::Result<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    let resident = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    Ok(resident * u64::try_from(rustix::param::page_size()).unwrap_or(4_096))
+}
+
+/// Bytes that are free for this process on the file system of `path`, and all that it has.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn disk(path: &std::path::Path) -> std::io::Result<(u64, u64)> {
+    let status = rustix::fs::statvfs(path)?;
+    Ok((status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize))
+}
+
+/// What every call of `getaddrinfo` becomes in the binary that is shipped (`--wrap=getaddrinfo`, packaging/build.sh): a
+/// refusal. Names are resolved by `client` alone, with a resolver of its own; a library that would ask the C library,
+/// which would load others, is told that there is nothing.
+#[expect(unsafe_code, reason = "it takes the place of a function of the C library, under its name")]
+#[unsafe(no_mangle)]
+pub extern "C" fn __wrap_getaddrinfo(
+    _node: *const core::ffi::c_char,
+    _service: *const core::ffi::c_char,
+    _hints: *const core::ffi::c_void,
+    _result: *mut *mut core::ffi::c_void,
+) -> core::ffi::c_int {
+    /// `EAI_FAIL` of netdb.h, the same in musl and glibc.
+    const EAI_FAIL: core::ffi::c_int = -4;
+    EAI_FAIL
 }

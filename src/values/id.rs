@@ -101,6 +101,10 @@ id! {
     ApprovalTarget
 }
 id! {
+    /// One token of a program.
+    ApiTokenId
+}
+id! {
     /// One request, as it appears in its answer and in the logs.
     RequestId
 }

@@ -96,6 +96,12 @@ const TABLE: &str = "
     POST   /api/v1/system/operators/{user_name}/recovery                                      404  404  404  404  404  |  404  404  404  404  |  404  404
     POST   /api/v1/system/setup                                                               404  404  404  404  404  |  404  404  404  404  |  404  409
     POST   /api/v1/system/setup/code                                                          404  404  404  404  404  |  404  404  404  404  |  404  409
+    PUT    /api/v1/system/addresses                                                           404  404  404  404  404  |  404  404  404  404  |  404  200
+    GET    /api/v1/system/doctor                                                              401  401  401  401  401  |  401  401  401  401  |  200  200
+    GET    /api/v1/system/tokens                                                              401  401  401  401  401  |  401  401  401  401  |  200  200
+    POST   /api/v1/system/tokens                                                              401  401  401  401  401  |  401  401  401  401  |  201  201
+    DELETE /api/v1/system/tokens/{token}                                                      401  401  401  401  401  |  401  401  401  401  |  404  404
+    GET    /metrics                                                                           401  401  401  401  401  |  401  401  401  401  |  401  200
     GET    /api/v1/system/status                                                              401  401  401  401  401  |  401  401  401  401  |  200  200
     GET    /api/v1/system/workspaces                                                          401  401  401  401  401  |  401  401  401  401  |  200  200
     POST   /api/v1/system/workspaces                                                          401  401  401  401  401  |  401  401  401  401  |  201  201
@@ -186,6 +192,8 @@ fn body(row: &Row, who: usize) -> Option<Value> {
         ("POST", path) if path.ends_with("/approvals") => {
             Some(json!({ "deed": "account.erase", "target": "{account}", "reason": "asked for by letter" }))
         }
+        ("POST", path) if path.ends_with("/tokens") => Some(json!({ "name": "prometheus" })),
+        ("PUT", path) if path.ends_with("/addresses") => Some(json!({ "addresses": ["192.0.2.7"] })),
         ("PUT", path) if path.ends_with("/decision") => Some(json!({ "verdict": "rejected" })),
         ("POST", path) if path.ends_with("/life") => Some(json!({ "step": "reopen" })),
         ("POST", path) if path.ends_with("/rotations") => None,
@@ -247,6 +255,7 @@ impl Scene {
             .replace("{room}", room)
             .replace("{number}", "1")
             .replace("{user_name}", "nobody")
+            .replace("{token}", NOBODY)
             .replace("{permission}", "room.moderate");
         path.replace("{session}", NOBODY).replace("{meeting}", NOBODY).replace("{approval}", NOBODY) + query
     }

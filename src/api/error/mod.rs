@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, VariantArray};
@@ -177,6 +177,11 @@ impl Problem {
     /// The code that programs look at.
     pub fn code(&self) -> &'static str {
         self.text().code
+    }
+
+    /// Whether somebody who proved who it is was not let in all the same.
+    pub fn is_denial(&self) -> bool {
+        self.text().status == StatusCode::FORBIDDEN
     }
 
     fn text(&self) -> Text {

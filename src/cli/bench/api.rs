@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::BenchError;
+use crate::api::addresses;
 use crate::api::services::{Server as ServerFacts, Services};
 use crate::app;
 use crate::core::quota::Quota;
@@ -67,6 +68,8 @@ pub(super) async fn serve(hub: Arc<Hub>, clock: Clock) -> Result<Api, BenchError
         counters: server.counters(),
         drain: server.drain_signal(),
         https: https.clone(),
+        addresses: addresses::Known::default(),
+        handed_over: None,
         own_uid: sys::own_uid(),
         quota: Quota::per_minute(REQUESTS_PER_MINUTE),
     };

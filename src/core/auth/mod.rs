@@ -4,8 +4,8 @@
 //! Everything here is a decision; reading accounts, hashing passwords and signing tokens happen elsewhere.
 
 pub mod challenge;
-pub mod link;
 pub mod login;
+pub mod opaque;
 pub mod permission;
 pub mod refresh;
 pub mod ticket;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Links that do one thing once: 256 random bits behind the `#` of an address, of which only the hash is stored.
+//! Opaque tokens: 256 random bits, of which only the hash is stored. Behind the `#` of a link that does one thing once, or
+//! in the hands of a program.
 
 use std::fmt;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,15 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::values::secret::{Key256, SecretText};
 
-/// How long a link holds.
-pub const LINK_LIFE: Duration = Duration::from_secs(3_600);
-/// How long it is remembered that there was one.
-pub const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+/// One of them.
+pub struct OpaqueToken(Key256);
 
-/// What stands in a link.
-pub struct LinkToken(Key256);
-
-impl LinkToken {
+impl OpaqueToken {
     /// A fresh one.
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         Self(Key256::random(rng))
@@ -31,7 +26,7 @@ impl LinkToken {
         Key256::from_slice(&bytes).map(Self)
     }
 
-    /// The text for the link.
+    /// The text to hand out.
     pub fn expose(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.expose())
     }
@@ -42,9 +37,9 @@ impl LinkToken {
     }
 }
 
-impl fmt::Debug for LinkToken {
+impl fmt::Debug for OpaqueToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LinkToken(…)")
+        f.write_str("OpaqueToken(…)")
     }
 }
 
@@ -55,12 +50,12 @@ mod tests {
 
     #[test]
     fn a_token_reads_back_and_nothing_else_is_one() {
-        let token = LinkToken::random(&mut entropy::system());
-        let read = LinkToken::parse(&SecretText::new(token.expose())).unwrap();
+        let token = OpaqueToken::random(&mut entropy::system());
+        let read = OpaqueToken::parse(&SecretText::new(token.expose())).unwrap();
         assert_eq!(read.hash(), token.hash());
         assert!(!format!("{token:?}").contains(&token.expose()));
         for bad in ["", "short", &"A".repeat(44), &"=".repeat(43)] {
-            assert!(LinkToken::parse(&SecretText::new(bad.to_owned())).is_none(), "{bad}");
+            assert!(OpaqueToken::parse(&SecretText::new(bad.to_owned())).is_none(), "{bad}");
         }
     }
 }

@@ -106,6 +106,11 @@ impl Listener {
         self.address
     }
 
+    /// The socket itself.
+    pub fn into_std(self) -> StdTcpListener {
+        self.socket
+    }
+
     pub(super) fn into_tokio(self) -> Result<TcpListener, ListenError> {
         TcpListener::from_std(self.socket).map_err(ListenError::unusable)
     }

@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0005_life.sql"), system_only: true },
     Migration { sql: include_str!("migrations/0006_claim.sql"), system_only: true },
     Migration { sql: include_str!("migrations/0007_policy.sql"), system_only: false },
+    Migration { sql: include_str!("migrations/0008_api_tokens.sql"), system_only: true },
 ];
 
 /// The newest schema this release knows.
@@ -78,7 +79,7 @@ pub fn open(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check) -> 
 }
 
 /// The file that SQLite keeps beside a database: its write-ahead log (`wal`) or the log's index (`shm`).
-fn beside(path: &Path, what: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-");
     name.push(what);
@@ -88,8 +89,8 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 fn open_existing(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check) -> Result<Connection, StoreError> {
     let connection = connect(path, key, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error| from_sqlite(path, error);
-    // Closing the last connection would checkpoint; not before the file is known to be sound.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
+    // Not before the file is known to be sound.
+    leave_log_alone(&connection).map_err(sql)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(sql)?;
 
     let found = schema_version(&connection).map_err(sql)?;
@@ -109,6 +110,11 @@ fn open_existing(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sql)?;
     Ok(connection)
+}
+
+/// Closing the last connection would move the log into the file.
+pub(super) fn leave_log_alone(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
 /// Makes a new file for `workspace`, with its schema, durably. Under its name it appears whole or not at all, so a
@@ -150,7 +156,9 @@ fn create_unfinished(path: &Path, key: &Key256, workspace: WorkspaceId) -> Resul
 pub fn migrate(connection: &mut Connection, path: &Path, workspace: WorkspaceId) -> Result<(), StoreError> {
     let sql = |error| from_sqlite(path, error);
     let done = schema_version(connection).map_err(sql)?;
-    for (version, migration) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > done) {
+    for (version, migration) in
+        (1..).zip(MIGRATIONS.iter().chain(faults::migration())).filter(|(version, _)| *version > done)
+    {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         if !migration.system_only || workspace == WorkspaceId::SYSTEM {
             transaction.execute_batch(migration.sql).map_err(sql)?;
@@ -165,11 +173,37 @@ pub fn migrate(connection: &mut Connection, path: &Path, workspace: WorkspaceId)
     Ok(())
 }
 
+/// A migration that fails, for the tests of upgrades. None in a shipped binary.
+#[cfg(feature = "test-hooks")]
+pub mod faults {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static BAD: AtomicBool = AtomicBool::new(false);
+
+    /// From now on there is one.
+    pub fn inject_bad_migration() {
+        BAD.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn migration() -> Option<&'static super::Migration> {
+        const MIGRATION: super::Migration =
+            super::Migration { sql: "UPDATE a_table_that_is_not_there SET a = 1;", system_only: false };
+        BAD.load(Ordering::Relaxed).then_some(&MIGRATION)
+    }
+}
+
+#[cfg(not(feature = "test-hooks"))]
+mod faults {
+    pub(super) const fn migration() -> Option<&'static super::Migration> {
+        None
+    }
+}
+
 fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn connect(path: &Path, key: &Key256, flags: OpenFlags) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, key: &Key256, flags: OpenFlags) -> Result<Connection, StoreError> {
     let sql = |error| from_sqlite(path, error);
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
@@ -216,7 +250,7 @@ fn recovers(path: &Path, key: &Key256) -> bool {
 }
 
 /// Verifies the authentication of every page, and that none is missing at the end.
-fn check_every_page(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_every_page(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let damaged = |detail: String| StoreError::Damaged { path: path.to_owned(), detail };
     let length = fs::metadata(path).map_err(StoreError::io(path, "look at"))?.len();
     if length % PAGE != 0 {

@@ -22,13 +22,21 @@ const SMALL_FILE_MAX: u64 = 1 << 20;
 pub struct Layout {
     root: PathBuf,
     master_key: PathBuf,
+    /// The service manager keeps the master key sealed, and handed it over.
+    master_key_handed_over: bool,
 }
 
 impl Layout {
     /// The layout below `root`; the master key may lie elsewhere.
     pub fn new(root: PathBuf, master_key: Option<PathBuf>) -> Self {
         let master_key = master_key.unwrap_or_else(|| root.join("master.key"));
-        Self { root, master_key }
+        Self { root, master_key, master_key_handed_over: false }
+    }
+
+    /// The same, with the master key in a file that the service manager opened for this service alone.
+    #[must_use]
+    pub fn with_credential(self, master_key: PathBuf) -> Self {
+        Self { master_key, master_key_handed_over: true, ..self }
     }
 
     /// The data directory itself.
@@ -39,6 +47,21 @@ impl Layout {
     /// The master key file.
     pub fn master_key(&self) -> &Path {
         &self.master_key
+    }
+
+    /// Whether it came from the service manager.
+    pub const fn master_key_is_handed_over(&self) -> bool {
+        self.master_key_handed_over
+    }
+
+    /// The bytes of the master key file.
+    pub fn read_master_key(&self) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        if self.master_key_handed_over {
+            // Its mode may show the mask of an access list that lets this service in, as one of a group would.
+            let file = File::open(&self.master_key).map_err(StoreError::io(&self.master_key, "open"))?;
+            return read_small(&self.master_key, file);
+        }
+        read_private(&self.master_key)
     }
 
     /// The directory of wrapped keys.
@@ -87,6 +110,28 @@ impl Layout {
     /// The anchor file.
     pub fn anchor(&self) -> PathBuf {
         self.root.join("anchor")
+    }
+
+    /// Files and directories of it that others can reach, and those that cannot be looked at.
+    pub fn exposed(&self) -> Vec<PathBuf> {
+        let mut exposed = Vec::new();
+        let mut waiting = vec![self.root.clone()];
+        while let Some(path) = waiting.pop() {
+            let Ok(metadata) = fs::symlink_metadata(&path) else {
+                // It went meanwhile.
+                continue;
+            };
+            if metadata.mode() & 0o077 != 0 {
+                exposed.push(path.clone());
+            }
+            if metadata.is_dir() {
+                match fs::read_dir(&path) {
+                    Ok(entries) => waiting.extend(entries.flatten().map(|entry| entry.path())),
+                    Err(_) => exposed.push(path),
+                }
+            }
+        }
+        exposed
     }
 
     /// Makes missing directories (0700), refuses ones that others can enter, and locks the whole for this process.
@@ -164,8 +209,12 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let file = File::open(path).map_err(StoreError::io(path, "open"))?;
     let metadata = file.metadata().map_err(StoreError::io(path, "look at"))?;
     refuse_exposed(path, metadata.mode(), 0o600)?;
-    let mut bytes =
-        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(SMALL_FILE_MAX)).unwrap_or(0)));
+    read_small(path, file)
+}
+
+fn read_small(path: &Path, file: File) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let length = file.metadata().map_err(StoreError::io(path, "look at"))?.len();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length.min(SMALL_FILE_MAX)).unwrap_or(0)));
     file.take(SMALL_FILE_MAX).read_to_end(&mut bytes).map_err(StoreError::io(path, "read"))?;
     Ok(bytes)
 }
@@ -205,7 +254,7 @@ pub fn master_key(layout: &Layout, first_start: bool) -> Result<Key256, StoreErr
         write_private(path, key.expose())?;
         return Ok(key);
     }
-    let bytes = read_private(path)?;
+    let bytes = layout.read_master_key()?;
     Key256::from_slice(&bytes).ok_or_else(|| StoreError::Malformed {
         path: path.to_owned(),
         reason: format!("has {} bytes, and a master key has 32: put the right file back", bytes.len()),

@@ -179,6 +179,11 @@ impl Keyring {
         self.sealed.get(&workspace)
     }
 
+    /// How many workspaces have sealed keys.
+    pub fn sealed_count(&self) -> usize {
+        self.sealed.len()
+    }
+
     /// Makes, wraps and writes the keys of a new workspace. Nothing is kept when that fails.
     pub fn create(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKeys>, StoreError> {
         let rng = &mut entropy::system();

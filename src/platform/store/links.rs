@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Table `one_time_links` of `system.db`: links by which operators set a new password.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::core::auth::link::{LINK_LIFE, REMEMBERED};
 use crate::core::auth::login::AccountStatus;
 use crate::core::auth::permission::Role;
 use crate::platform::store::accounts::Account;
@@ -12,6 +13,11 @@ use crate::platform::store::workspace::Write;
 use crate::values::id::{AccountId, WorkspaceId};
 use crate::values::name::UserName;
 use crate::values::time::Timestamp;
+
+/// How long a link holds.
+pub const LINK_LIFE: Duration = Duration::from_secs(3_600);
+/// How long it is remembered that there was one.
+const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
 
 /// A link that was made, without what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]

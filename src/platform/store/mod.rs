@@ -28,16 +28,18 @@ use crate::values::time::Timestamp;
 pub mod accounts;
 pub mod agreements;
 pub mod anchor;
+pub mod api_tokens;
 pub mod approvals;
 pub mod audit_log;
 pub mod certificates;
 pub mod claim;
-mod database;
+pub mod database;
 pub mod error;
 pub mod files;
 pub mod keyring;
 pub mod links;
 pub mod policy;
+pub mod preflight;
 pub mod registry;
 pub mod rooms;
 mod row;
@@ -203,14 +205,17 @@ impl Store {
         }
     }
 
-    /// Says in the log when `recovery.json` is not what the claim made it.
-    pub async fn report_recovery(&self) -> Result<(), StoreError> {
-        let Some(claimed_with) = self.system.read(claim::recovery_key).await? else { return Ok(()) };
+    /// What is wrong with `recovery.json`, if it is not what the claim made it.
+    pub async fn recovery_problem(&self) -> Result<Option<String>, StoreError> {
+        let Some(claimed_with) = self.system.read(claim::recovery_key).await? else { return Ok(None) };
         let path = self.layout.recovery();
-        if let Err(reason) = recovery::check_file(&path, claimed_with.as_ref()) {
-            tracing::warn!(file = %path.display(), "{reason}");
-        }
-        Ok(())
+        let problem = recovery::check_file(&path, claimed_with.as_ref()).err();
+        Ok(problem.map(|reason| format!("{}: {reason}", path.display())))
+    }
+
+    /// Where everything lies.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The workspace with this id, opened if need be. That it exists is the caller's knowledge (the registry's).

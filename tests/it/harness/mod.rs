@@ -155,6 +155,18 @@ impl Appliance {
         self.spawn();
     }
 
+    /// Starts again, run by another program, which must stay out of the way of its signals.
+    pub fn restart_wrapped(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+        self.restart();
+    }
+
+    /// Starts again on all addresses of this machine.
+    pub fn restart_on_all(&mut self) {
+        self.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.restart();
+    }
+
     /// Starts again at the address it had, for clients that come back.
     pub fn restart_where_it_was(&mut self) {
         self.listen = self.address;

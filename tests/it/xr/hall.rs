@@ -13,6 +13,7 @@ use conclave::client::https::Https;
 use conclave::client::incoming::{Entry, Incoming, Received};
 use conclave::client::media::{ivf, ogg_opus};
 use conclave::client::participant::{Options, Participant};
+use conclave::client::perform::{Again, Performance};
 use conclave::client::resolve::Server;
 use conclave::client::trust::Trust;
 use conclave::platform::clock::Clock;
@@ -64,7 +65,11 @@ impl Hall {
 
     /// The same, with these arguments of `serve`.
     pub fn with(arguments: &[&str], policy: &[&str]) -> Self {
-        let appliance = Appliance::claimed_with(arguments);
+        Self::of(Appliance::claimed_with(arguments), policy)
+    }
+
+    /// The same, of a claimed appliance with the workspace `demo`.
+    pub fn of(appliance: Appliance, policy: &[&str]) -> Self {
         appliance.cli_ok(&[&["room", "create", "-w", "demo", "lobby"], policy].concat());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let trust = Trust::from_pem(appliance.root_pem().as_bytes()).unwrap();
@@ -105,6 +110,13 @@ impl Hall {
     /// A user.
     pub fn enter(&self, name: &str, kind: Kind) -> Guest {
         self.enter_as(name, "user", kind)
+    }
+
+    /// One says the speech of the test media, and the other hears it.
+    pub fn talk(&self, speaker: &Guest, listener: &Guest) {
+        let said = Performance { voice: Some((speech(&media("speech.opus")), Again::Once)), ..Performance::default() };
+        self.runtime.block_on(said.perform(&speaker.participant, &Clock::system()));
+        becomes("the speech is heard", || listener.count(speaker.number(), Channel::Voice) > 20);
     }
 
     /// A carrier, and nothing said over it.

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Whether the appliance goes on. One task looks at every worker again and again; the service manager's watchdog, the
+//! health page, the metrics and the doctor say what it saw last.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::api::services::Services;
+use crate::api::types::doctor::CheckState;
+use crate::platform::store::error::StoreError;
+use crate::platform::sys;
+
+/// How long a worker may stand still: the relay's thread goes round once a second at least, the store answers within a
+/// commit, hashing goes on while something waits for it.
+const STANDSTILL: Duration = Duration::from_secs(10);
+/// Hashing is the work of seconds at the highest costs.
+const STANDSTILL_OF_HASHING: Duration = Duration::from_secs(60);
+/// Less than this, in bytes, and commits may soon fail.
+const DISK_LOW: u64 = 256 << 20;
+/// How long before its end a certificate should have been renewed.
+const RENEWED_BEFORE: Duration = Duration::from_secs(2 * 86_400);
+
+/// What was seen of one thing, last.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// What.
+    pub name: &'static str,
+    /// How it was.
+    pub state: CheckState,
+    /// What that means.
+    pub says: &'static str,
+    /// The way out when it is not as it should be.
+    pub way_out: &'static str,
+    /// The appliance cannot go on like this: the watchdog is not fed.
+    pub is_fatal: bool,
+}
+
+/// What was seen last.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Vec<Seen>>);
+
+impl Health {
+    /// Every check of the last look.
+    pub fn checks(&self) -> Vec<Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, seen: Vec<Seen>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+}
+
+/// Something that goes on: since when it stands where it stands.
+#[derive(Debug)]
+struct Pulse {
+    at: u64,
+    since: Instant,
+}
+
+impl Pulse {
+    const fn new(now: Instant) -> Self {
+        Self { at: u64::MAX, since: now }
+    }
+
+    /// Whether it went on within `limit`.
+    fn goes_on(&mut self, at: u64, now: Instant, limit: Duration) -> bool {
+        if at != self.at {
+            *self = Self { at, since: now };
+        }
+        now.duration_since(self.since) < limit
+    }
+}
+
+/// Looks at all workers.
+#[derive(Debug)]
+pub struct Watch {
+    relay: Pulse,
+    hashing: Pulse,
+    store: Pulse,
+    answers: u64,
+}
+
+impl Watch {
+    /// Begins to look.
+    pub fn begin(app: &Services) -> Self {
+        let now = app.clock.instant();
+        Self { relay: Pulse::new(now), hashing: Pulse::new(now), store: Pulse::new(now), answers: 0 }
+    }
+
+    /// Looks once. Says whether the appliance can go on.
+    pub async fn look(&mut self, app: &Services) -> bool {
+        let seen = vec![self.relay(app), self.store(app).await, self.hashing(app), disk(app), certificates(app)];
+        let goes_on = !seen.iter().any(|seen| seen.is_fatal);
+        for seen in seen.iter().filter(|seen| seen.state == CheckState::Fail) {
+            tracing::error!(check = seen.name, "{}: {}", seen.says, seen.way_out);
+        }
+        app.health.set(seen);
+        goes_on
+    }
+
+    fn relay(&mut self, app: &Services) -> Seen {
+        let goes_on = self.relay.goes_on(app.hub.turns(), app.clock.instant(), STANDSTILL);
+        worker("relay", goes_on, "meetings are ticked", "the relay's thread stands still")
+    }
+
+    fn hashing(&mut self, app: &Services) -> Seen {
+        // Without work it need not move.
+        let at = if app.hasher.under_way() == 0 { app.hub.turns() } else { app.hasher.done() };
+        let goes_on = self.hashing.goes_on(at, app.clock.instant(), STANDSTILL_OF_HASHING);
+        worker("hashing", goes_on, "passwords are hashed", "the hashing threads stand still")
+    }
+
+    /// An empty transaction on the writer's thread, or a look where nothing may be written.
+    async fn store(&mut self, app: &Services) -> Seen {
+        let system = app.store.system();
+        let write = async {
+            if system.state() == "open" { system.write(|_| Ok(())).await } else { system.read(|_| Ok(())).await }
+        };
+        let answer = tokio::time::timeout(STANDSTILL / 2, write).await;
+        // An answer that says no is an answer: a restart would not help a full disk.
+        if !matches!(answer, Err(_) | Ok(Err(StoreError::Busy { .. }))) {
+            self.answers += 1;
+        }
+        let goes_on = self.store.goes_on(self.answers, app.clock.instant(), STANDSTILL);
+        match answer {
+            Ok(Err(error)) if goes_on => Seen {
+                name: "store",
+                state: CheckState::Fail,
+                says: match error {
+                    StoreError::DiskFull { .. } => "system.db cannot be written: the disk is full",
+                    _ => "system.db cannot be written",
+                },
+                way_out: "the log says why; `conclave status` shows the state of the files",
+                is_fatal: false,
+            },
+            _ => worker("store", goes_on, "system.db answers", "the store does not answer"),
+        }
+    }
+}
+
+const fn worker(name: &'static str, goes_on: bool, well: &'static str, ill: &'static str) -> Seen {
+    if goes_on {
+        return ok(name, well);
+    }
+    let way_out = "the service manager restarts the appliance; without one, restart it, and report this";
+    Seen { name, state: CheckState::Fail, says: ill, way_out, is_fatal: true }
+}
+
+const fn ok(name: &'static str, says: &'static str) -> Seen {
+    Seen { name, state: CheckState::Ok, says, way_out: "", is_fatal: false }
+}
+
+fn disk(app: &Services) -> Seen {
+    match sys::disk(app.store.layout().root()) {
+        Ok((free, _)) if free < DISK_LOW => Seen {
+            name: "disk",
+            state: if free < DISK_LOW / 16 { CheckState::Fail } else { CheckState::Warn },
+            says: "the disk of the data is nearly full",
+            way_out: "free space, or move the data to a larger disk: a full one refuses every change",
+            is_fatal: false,
+        },
+        Ok(_) => ok("disk", "there is room for the data"),
+        Err(_) => Seen {
+            name: "disk",
+            state: CheckState::Fail,
+            says: "the file system of the data cannot be looked at",
+            way_out: "look at the disk and the system log",
+            is_fatal: false,
+        },
+    }
+}
+
+fn certificates(app: &Services) -> Seen {
+    let (certificates, now) = (app.trust.certificates(), app.clock.now());
+    let leaves = [Some(certificates.tcp()), certificates.udp()];
+    let validities = || leaves.iter().flatten().map(|leaf| leaf.validity());
+    if validities().any(|validity| validity.not_before > now || validity.not_after <= now) {
+        return Seen {
+            name: "certificates",
+            state: CheckState::Fail,
+            says: "a certificate does not hold at this time",
+            way_out: "look at the clock of this host (`timedatectl`), then restart the appliance",
+            is_fatal: false,
+        };
+    }
+    if validities().any(|validity| validity.not_after - RENEWED_BEFORE <= now) {
+        return Seen {
+            name: "certificates",
+            state: CheckState::Warn,
+            says: "a certificate ends soon and was not renewed",
+            way_out: "the log says why it could not be renewed",
+            is_fatal: false,
+        };
+    }
+    ok("certificates", "every certificate holds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::clock::Clock;
+
+    #[test]
+    fn a_pulse_stands_still_after_its_limit_and_goes_on_when_it_moves() {
+        let begin = Clock::system().instant();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let limit = Duration::from_secs(10);
+        let mut pulse = Pulse::new(begin);
+        assert!(pulse.goes_on(1, after(0), limit));
+        assert!(pulse.goes_on(1, after(9), limit));
+        assert!(!pulse.goes_on(1, after(10), limit));
+        assert!(pulse.goes_on(2, after(11), limit));
+        assert!(!pulse.goes_on(2, after(30), limit));
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `conclave key …`: the master key, sealed to this machine by systemd (its TPM2 where there is one, and a key of the
+//! host), instead of a file beside the data.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+
+use clap::Subcommand;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cli::exit::Failure;
+use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root};
+use crate::cli::output::Output;
+use crate::config::{Config, MASTER_KEY_CREDENTIAL};
+use crate::lifecycle::LifecycleError;
+use crate::platform::store::error::StoreError;
+use crate::platform::store::files;
+
+/// Where the sealed key is.
+pub const SEALED: &str = "/etc/conclave/master.key.sealed";
+/// The units that need it. The shipped ones do not ask for it: on systemd 252 a unit with a missing credential fails.
+const UNITS: [&str; 2] = ["conclave.service", "conclave-preflight@.service"];
+const DROP_IN: &str = "50-master-key.conf";
+
+/// The master key.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Seal the master key to this machine, and remove the file
+    Seal,
+    /// Put the master key back into its file
+    Unseal,
+}
+
+#[derive(Debug, Serialize)]
+struct Done {
+    master_key_file: String,
+    sealed_file: &'static str,
+    sealed: bool,
+    /// To what it is sealed.
+    sealed_to: Option<&'static str>,
+}
+
+/// Runs the command.
+pub fn run(command: &Command, config: &Config, output: Output) -> Result<(), Failure> {
+    require_root()?;
+    let file = config.layout.master_key();
+    let done = match command {
+        Command::Seal => seal(file)?,
+        Command::Unseal => unseal(file, config.layout.root())?,
+    };
+    Ok(output.print(&done, text)?)
+}
+
+fn text(done: &Done) -> String {
+    let next = "It holds from the next start on: systemctl restart conclave.service\n";
+    match done.sealed_to {
+        Some(to) => format!(
+            "The master key is sealed to {to}, in {}; {} is gone.\nOnly this machine opens it: keep the recovery kit, or a copy of the key, elsewhere.\n{next}",
+            done.sealed_file, done.master_key_file
+        ),
+        None => format!("The master key is in {} again; the sealed one is gone.\n{next}", done.master_key_file),
+    }
+}
+
+fn seal(file: &Path) -> Result<Done, Failure> {
+    let key = files::read_private(file).map_err(|error| match error {
+        StoreError::Io { source, .. }
+            if source.kind() == std::io::ErrorKind::NotFound && Path::new(SEALED).exists() =>
+        {
+            Failure::CheckFailed(format!("the master key is sealed already: {SEALED}"))
+        }
+        other => LifecycleError::from(other).into(),
+    })?;
+    let unfinished = PathBuf::from(format!("{SEALED}.new"));
+    let name = format!("--name={MASTER_KEY_CREDENTIAL}");
+    // No PCR: the default, PCR 7, changes with updates of the firmware, and then nothing opens.
+    output_of(Process::new("systemd-creds").args(["encrypt", &name, "--tpm2-pcrs="]).arg(file).arg(&unfinished))?;
+    if *opened(&unfinished)? != *key {
+        drop(std::fs::remove_file(&unfinished));
+        return Err(Failure::CheckFailed(
+            "what was sealed does not open to the same key; nothing was changed".to_owned(),
+        ));
+    }
+    std::fs::rename(&unfinished, SEALED).map_err(|error| Failure::File(SEALED.to_owned(), error))?;
+    let text = format!(
+        "# Written by `conclave key seal`; `conclave key unseal` takes it back.\n[Service]\nLoadCredentialEncrypted={MASTER_KEY_CREDENTIAL}:{SEALED}\n"
+    );
+    for unit in UNITS {
+        put_drop_in(&drop_in(unit, DROP_IN), Some(&text))?;
+    }
+    reload_units()?;
+    files::destroy(file).map_err(LifecycleError::from)?;
+    let has_tpm = output_of(Process::new("systemd-creds").arg("has-tpm2")).is_ok();
+    let sealed_to = if has_tpm { "the TPM2 and the host key of this machine" } else { "the host key of this machine" };
+    Ok(Done {
+        master_key_file: file.display().to_string(),
+        sealed_file: SEALED,
+        sealed: true,
+        sealed_to: Some(sealed_to),
+    })
+}
+
+fn unseal(file: &Path, data_dir: &Path) -> Result<Done, Failure> {
+    if !Path::new(SEALED).exists() {
+        return Err(Failure::NotFound(format!("there is no sealed master key ({SEALED})")));
+    }
+    // A key that came back from the recovery kit stays.
+    if !file.exists() {
+        let key = opened(Path::new(SEALED)).map_err(|error| {
+            Failure::CheckFailed(format!(
+                "{error}\nThis machine does not open it. Put the master key back with `conclave recovery restore`, then run this again"
+            ))
+        })?;
+        files::write_private(file, &key).map_err(LifecycleError::from)?;
+    }
+    // Whoever owns the data directory is the appliance.
+    let owner = std::fs::metadata(data_dir).map_err(|error| Failure::File(data_dir.display().to_string(), error))?;
+    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))
+        .map_err(|error| Failure::File(file.display().to_string(), error))?;
+    for unit in UNITS {
+        put_drop_in(&drop_in(unit, DROP_IN), None)?;
+    }
+    reload_units()?;
+    files::destroy(Path::new(SEALED)).map_err(LifecycleError::from)?;
+    Ok(Done { master_key_file: file.display().to_string(), sealed_file: SEALED, sealed: false, sealed_to: None })
+}
+
+/// What a sealed file holds.
+fn opened(sealed: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let name = format!("--name={MASTER_KEY_CREDENTIAL}");
+    output_of(Process::new("systemd-creds").args(["decrypt", &name]).arg(sealed).arg("-")).map(Zeroizing::new)
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `conclave network …`: the client networks. No packet of the appliance leaves for an address outside them: the kernel
+//! drops it, because the socket units say so.
+
+use std::path::PathBuf;
+use std::process::Command as Process;
+
+use clap::Subcommand;
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::api::types::Addresses;
+use crate::cli::exit::Failure;
+use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root};
+use crate::cli::output::Output;
+use crate::cli::{Door, addresses};
+
+/// The units whose sockets see a network.
+pub const SOCKETS: [&str; 2] = ["conclave-https.socket", "conclave-quic.socket"];
+/// The part of them that is written here.
+const DROP_IN: &str = "50-networks.conf";
+
+/// Client networks.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Let clients come from a network, and packets leave for it
+    Allow {
+        /// Network, such as 203.0.113.0/24
+        network: IpNet,
+        /// Allow every address there is: the fence is gone then
+        #[arg(long)]
+        without_fence: bool,
+    },
+    /// Take a network back
+    Deny {
+        /// Network, as it is listed
+        network: IpNet,
+    },
+    /// List the networks
+    List,
+    /// Tell the appliance by which addresses this host is reached
+    Addresses,
+}
+
+/// What is allowed.
+#[derive(Debug, Serialize)]
+struct Networks {
+    networks: Vec<IpNet>,
+}
+
+/// Runs what is done to the host.
+pub fn run(command: &Command, output: Output) -> Result<(), Failure> {
+    let mut networks = allowed()?;
+    match command {
+        Command::Allow { network, without_fence } => {
+            require_root()?;
+            if network.prefix_len() == 0 && !without_fence {
+                return Err(Failure::Usage(format!(
+                    "{network} is every address there is: packets could leave for anywhere. Name your own networks, or say --without-fence"
+                )));
+            }
+            networks.push(network.trunc());
+            networks = IpNet::aggregate(&networks);
+            apply(&networks)?;
+        }
+        Command::Deny { network } => {
+            require_root()?;
+            let before = networks.len();
+            networks.retain(|allowed| allowed != &network.trunc());
+            if networks.len() == before {
+                return Err(Failure::NotFound(not_listed(*network, &networks)));
+            }
+            apply(&networks)?;
+        }
+        Command::List | Command::Addresses => {}
+    }
+    Ok(output.print(&Networks { networks }, text)?)
+}
+
+/// Tells the appliance the addresses of this host.
+pub async fn hand_over(door: &Door) -> Result<(), Failure> {
+    let told = addresses::hand_over(door).await?;
+    let text = |told: &Addresses| match told.addresses.is_empty() {
+        true => "This host has no address that others could type.\n".to_owned(),
+        false => told.addresses.iter().map(|address| format!("{address}\n")).collect(),
+    };
+    Ok(door.output.print(&told, text)?)
+}
+
+fn text(networks: &Networks) -> String {
+    let lines = networks.networks.iter().map(|network| format!("{network}\n"));
+    format!(
+        "Clients may be in these networks, on this host and on its links; packets leave for nowhere else.\n\n{}",
+        lines.collect::<String>()
+    )
+}
+
+fn not_listed(network: IpNet, networks: &[IpNet]) -> String {
+    match networks.iter().find(|wider| wider.contains(&network)) {
+        Some(wider) => format!("{network} is allowed as a part of {wider}: deny that, then allow the rest of it"),
+        None => format!("{network} is not allowed: `conclave network list` shows what is"),
+    }
+}
+
+/// Private and unique-local networks: what the units say when nobody said otherwise.
+pub fn by_default() -> Vec<IpNet> {
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"].iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn files() -> [PathBuf; 2] {
+    SOCKETS.map(|unit| drop_in(unit, DROP_IN))
+}
+
+/// What is allowed now.
+pub fn allowed() -> Result<Vec<IpNet>, Failure> {
+    let [file, _] = files();
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(read(&text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(by_default()),
+        Err(error) => Err(Failure::File(file.display().to_string(), error)),
+    }
+}
+
+fn read(text: &str) -> Vec<IpNet> {
+    let values = text.lines().filter_map(|line| line.strip_prefix("IPAddressAllow="));
+    values.flat_map(str::split_whitespace).filter_map(|word| word.parse().ok()).collect()
+}
+
+fn write(networks: &[IpNet]) -> String {
+    let mut text = String::from(
+        "# Written by `conclave network`. The first line takes back what the unit allows.\n[Socket]\nIPAddressAllow=\nIPAddressAllow=localhost link-local\n",
+    );
+    for network in networks {
+        text += &format!("IPAddressAllow={network}\n");
+    }
+    text
+}
+
+/// Both units say the same; open sockets follow at once.
+fn apply(networks: &[IpNet]) -> Result<(), Failure> {
+    let text = (networks != by_default()).then(|| write(networks));
+    for file in files() {
+        put_drop_in(&file, text.as_deref())?;
+    }
+    reload_units()?;
+    // What the kernel enforces is what counts.
+    for unit in SOCKETS {
+        let shown = output_of(Process::new("systemctl").args(["show", "--value", "-p", "IPAddressAllow", unit]))?;
+        let shown = String::from_utf8_lossy(&shown);
+        if let Some(missing) = networks.iter().find(|network| !shown.contains(&network.addr().to_string())) {
+            let reason = format!("{unit} does not show {missing} after the reload: look at `systemctl cat {unit}`");
+            return Err(Failure::CheckFailed(reason));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let networks: Vec<IpNet> = ["203.0.113.0/24", "2001:db8::/32"].map(|text| text.parse().unwrap()).into();
+        assert_eq!(read(&write(&networks)), networks);
+        assert!(write(&networks).contains("\nIPAddressAllow=\nIPAddressAllow=localhost link-local\n"));
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_units() {
+        for unit in SOCKETS {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd").join(unit);
+            assert_eq!(read(&std::fs::read_to_string(path).unwrap()), by_default(), "{unit}");
+        }
+    }
+}
