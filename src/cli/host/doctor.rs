@@ -44,9 +44,14 @@ pub async fn run(door: &Door, config: &Config) -> Result<(), Failure> {
             "`systemctl status conclave.service` and `journalctl -u conclave.service` say why; the checks below are the host's alone",
         )),
     }
-    checks.extend(units());
-    checks.push(sandbox());
-    checks.push(reused_listener());
+    if matches!(sd_notify::booted(), Ok(true)) {
+        checks.extend(units());
+        checks.push(sandbox());
+        checks.push(reused_listener());
+    } else {
+        let says = "this host is not run by systemd: there are no units, no sandbox and no fence to look at";
+        checks.push(Check::warn("units", says, "run the appliance on a host with systemd, as the package installs it"));
+    }
     checks.extend(host_addresses(status.as_ref().ok()));
     if let Ok(status) = &status {
         checks.extend(names(&status.trust.names).await);
@@ -310,6 +315,10 @@ fn commit_time(data_dir: &Path) -> Check {
             "put the data on a local disk with a write cache that survives a power cut",
         ),
         Ok(slowest) => Check::ok(NAME, format!("a commit takes up to {:.1} ms", slowest.as_secs_f64() * 1_000.0)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let says = format!("there is no {}", data_dir.display());
+            Check::warn(NAME, says, "name the configuration that the appliance runs with: --config FILE")
+        }
         Err(error) => Check::warn(NAME, format!("{}: {error}", path.display()), "run this as root"),
     }
 }
