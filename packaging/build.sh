@@ -24,9 +24,9 @@ case $way in
 esac
 # Nothing asks the C library for addresses (src/platform/sys.rs).
 flags+=" -C link-arg=-Wl,--wrap=getaddrinfo"
-# Nothing of the day or of this directory gets into the binary.
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
-export SOURCE_DATE_EPOCH RUSTFLAGS="$flags" CFLAGS="-ffile-prefix-map=$root=/conclave -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+# Nothing of the day or of this directory gets into the binary. One date for all: another for each commit would have
+# OpenSSL built anew each time.
+export SOURCE_DATE_EPOCH=0 RUSTFLAGS="$flags" CFLAGS="-ffile-prefix-map=$root=/conclave -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 export CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$target_dir CARGO_PROFILE_RELEASE_STRIP=none
 PATH=$(dirname "$auditable"):$PATH cargo auditable build --release --locked --target "$target" --bin conclave
 

@@ -180,6 +180,9 @@ struct Serve {
     /// error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// How lines of the log are written
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<config::raw::RawFormat>,
     /// Hash passwords at the lowest cost (tests only)
     #[cfg(feature = "test-hooks")]
     #[arg(long, hide = true)]
@@ -322,7 +325,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
 
 fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Failure> {
     let mut raw = config::read(common.config.as_deref())?;
-    let Serve { data_dir, listen, log_level, .. } = serve;
+    let Serve { data_dir, listen, log_level, log_format, .. } = serve;
     if let Some(data_dir) = data_dir {
         raw.data_dir = data_dir;
     }
@@ -331,6 +334,9 @@ fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Fail
     }
     if let Some(level) = log_level {
         raw.log.level = level;
+    }
+    if let Some(format) = log_format {
+        raw.log.format = format;
     }
     if let Some(socket) = &common.admin_socket {
         raw.admin.socket.clone_from(socket);

@@ -57,7 +57,11 @@ pub const KEYS: &[Key] = &[
         "Unix socket of the command line. Its user must be root or the appliance's own; the kernel says who it is. Under systemd conclave-admin.socket makes it, at this default.",
     ),
     key("log.level", Some("--log-level"), "`error`, `warn`, `info`, `debug` or `trace`."),
-    key("log.format", None, "`auto` (journald fields under systemd, text elsewhere), `text`, `json` or `journald`."),
+    key(
+        "log.format",
+        Some("--log-format"),
+        "`auto` (journald fields under systemd, text on a terminal, JSON lines on standard error elsewhere), `text`, `json` or `journald`.",
+    ),
     key(
         "password.memory_kib",
         None,

@@ -90,7 +90,7 @@ impl Default for RawLog {
 }
 
 /// Values of `log.format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "every key is described once, in `config::keys`")]
 pub enum RawFormat {

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use conclave::client::carrier::Kind;
 use serde_json::{Value, json};
 
-use crate::harness::Appliance;
+use crate::harness::{self, Appliance, BINARY};
 use crate::xr::hall::{Hall, becomes, settled};
 
 /// The value of a metric, labels included.
@@ -173,4 +174,23 @@ fn the_host_tells_its_addresses_and_links_name_them() {
     assert_eq!(urls, [format!("https://192.0.2.7:{port}/setup"), format!("https://192.0.2.9:{port}/setup")]);
     let log = appliance.log();
     assert!(log.contains(code["code"].as_str().unwrap()) && log.contains('█'), "no code for a camera in:\n{log}");
+}
+
+#[test]
+fn where_no_person_and_no_journal_reads_the_log_it_is_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, socket, log) =
+        (directory.path().join("data"), directory.path().join("admin.sock"), directory.path().join("log"));
+    let mut command = Command::new(BINARY);
+    command.arg("serve").arg("--data-dir").arg(&data).arg("--admin-socket").arg(&socket);
+    command.args(["--listen", "127.0.0.1:0", "--test-cheap-passwords"]).env_remove("JOURNAL_STREAM");
+    let mut child = command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let read = || fs::read_to_string(&log).unwrap();
+    becomes("it serves", || read().contains("\"serving\""));
+    harness::signal(child.id(), "TERM");
+    assert!(harness::wait(&mut child).success());
+    let lines: Vec<Value> = read().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let serving = lines.iter().find(|line| line["message"] == "serving").unwrap();
+    assert!(serving["https.addresses"].as_str().unwrap().contains("127.0.0.1"), "{serving}");
+    assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{lines:?}");
 }

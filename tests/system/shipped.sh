@@ -63,7 +63,7 @@ pid=
 check "Ctrl-C ends with 0"                  test "$code" -eq 0
 check "nothing is left of the socket"       test ! -e "$work/demo/admin.sock"
 
-"$binary" serve --data-dir "$work/new" --admin-socket "$work/new.sock" --listen 127.0.0.1:0 2>"$work/new.log" &
+"$binary" serve --log-format text --data-dir "$work/new" --admin-socket "$work/new.sock" --listen 127.0.0.1:0 2>"$work/new.log" &
 pid=$!
 for _ in $(seq 600); do
     grep -q "serving" "$work/new.log" && break

@@ -92,7 +92,7 @@ impl Appliance {
             }
             None => Command::new(BINARY),
         };
-        command.args(["serve", "--data-dir"]).arg(self.data_dir());
+        command.args(["serve", "--log-format", "text", "--data-dir"]).arg(self.data_dir());
         command.args(["--listen", &self.listen.to_string(), "--admin-socket"]).arg(self.admin_socket());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
         command
