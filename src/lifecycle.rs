@@ -29,7 +29,7 @@ use crate::api::services::{Server as ServerFacts, Services};
 use crate::api::{addresses, appliance, life};
 use crate::app;
 use crate::config::provision::{self, Provision};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, SEALED_MASTER_KEY};
 use crate::hub::admission::CheckTicket;
 use crate::hub::{Hub, Recording};
 use crate::platform::clock::Clock;
@@ -172,7 +172,7 @@ where
         let https: Vec<SocketAddr> = listeners.iter().map(https::Listener::address).collect();
         store.report_orphans();
         if let Some(problem) = store.recovery_problem().await? {
-            tracing::warn!("{problem}");
+            tracing::warn!(error = problem, "the recovery kit would not open this appliance");
         }
         let addresses = addresses::Known::load(&store).await?;
         let named = named_addresses(&https).into_iter().chain(addresses.all()).collect();
@@ -185,6 +185,7 @@ where
             https: https.clone(),
             addresses,
             handed_over: quic.first().filter(|_| handed_over).and_then(|socket| socket.try_clone().ok()),
+            sealed_master_key: SEALED_MASTER_KEY.into(),
             own_uid: sys::own_uid(),
             quota: config.quota,
         };

@@ -13,8 +13,7 @@ use crate::api::services::{App, Services};
 use crate::api::types::doctor::{Check, CheckState, Checkup};
 use crate::core::audit::Record;
 use crate::platform::fence::{self, Tried};
-use crate::platform::store::audit_log;
-use crate::platform::store::database;
+use crate::platform::store::{audit_log, claim, database};
 use crate::platform::sys;
 use crate::values::id::WorkspaceId;
 
@@ -61,6 +60,9 @@ fn master_key(app: &Services) -> Check {
     if layout.master_key_is_handed_over() {
         return Check::ok("master key", "sealed to this machine by systemd");
     }
+    if !layout.master_key().exists() && app.sealed_master_key.exists() {
+        return Check::ok("master key", "sealed to this machine by systemd from the next start on");
+    }
     let path = layout.master_key().display();
     match layout.read_master_key() {
         Ok(_) => Check::warn(
@@ -73,9 +75,18 @@ fn master_key(app: &Services) -> Check {
 }
 
 async fn recovery(app: &Services) -> Result<Check, Problem> {
-    Ok(match app.store.recovery_problem().await? {
-        None => Check::ok("recovery kit", "what the claim made of it is in its place"),
-        Some(problem) => Check::fail("recovery kit", problem, "restore recovery.json from a backup"),
+    const NAME: &str = "recovery kit";
+    if let Some(problem) = app.store.recovery_problem().await? {
+        return Ok(Check::fail(NAME, problem, "restore recovery.json from a backup"));
+    }
+    Ok(match app.store.system().read(claim::recovery_key).await? {
+        None => Check::ok(NAME, "made at the claim, which is still to come"),
+        Some(Some(_)) => Check::ok(NAME, "what the claim made of it is in its place"),
+        Some(None) => Check::warn(
+            NAME,
+            "the appliance was claimed without one: a lost master key is lost",
+            "keep a copy of the master key elsewhere",
+        ),
     })
 }
 
@@ -180,7 +191,7 @@ pub fn of_fence(name: &str, tried: Tried) -> Check {
         Tried::Left => Check::fail(
             name,
             "it left for an address outside the client networks",
-            "put the units back as they were installed (`systemctl revert conclave-https.socket conclave-quic.socket conclave.service`), then restart them",
+            "`systemctl cat conclave-https.socket conclave-quic.socket conclave.service` shows which file opens it: remove that, then `systemctl daemon-reload` and restart the three",
         ),
         Tried::NotTried(why) => {
             Check::warn(name, format!("could not be tried: {why}"), "look at the sockets with `ss -lntup`")

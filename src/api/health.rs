@@ -91,8 +91,10 @@ impl Watch {
     pub async fn look(&mut self, app: &Services) -> bool {
         let seen = vec![self.relay(app), self.store(app).await, self.hashing(app), disk(app), certificates(app)];
         let goes_on = !seen.iter().any(|seen| seen.is_fatal);
-        for seen in seen.iter().filter(|seen| seen.state == CheckState::Fail) {
-            tracing::error!(check = seen.name, "{}: {}", seen.says, seen.way_out);
+        let before = app.health.checks();
+        for seen in &seen {
+            let was = before.iter().find(|was| was.name == seen.name).map_or(CheckState::Ok, |was| was.state);
+            report(seen, was);
         }
         app.health.set(seen);
         goes_on
@@ -133,7 +135,29 @@ impl Watch {
                 way_out: "the log says why; `conclave status` shows the state of the files",
                 is_fatal: false,
             },
+            _ if goes_on && system.state() != "open" => Seen {
+                name: "store",
+                state: CheckState::Warn,
+                says: "system.db is read-only, because it does not agree with the anchor",
+                way_out: "put the right file back, or confirm with `conclave workspace accept-rollback system`",
+                is_fatal: false,
+            },
             _ => worker("store", goes_on, "system.db answers", "the store does not answer"),
+        }
+    }
+}
+
+/// Says in the log what changed.
+fn report(seen: &Seen, was: CheckState) {
+    let Seen { name, state, says, way_out, .. } = *seen;
+    match state {
+        _ if state == was => {}
+        CheckState::Ok => tracing::info!(check.name = name, check.says = says, "a check is well again"),
+        CheckState::Warn => {
+            tracing::warn!(check.name = name, check.says = says, check.way_out = way_out, "a check warns")
+        }
+        CheckState::Fail => {
+            tracing::error!(check.name = name, check.says = says, check.way_out = way_out, "a check fails")
         }
     }
 }

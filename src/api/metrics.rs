@@ -62,9 +62,14 @@ async fn metrics(State(app): State<App>, _watcher: Watcher) -> Result<impl IntoR
     appliance(&app, &mut registry, claim::is_claimed(&app).await?);
     door(&app, &mut registry);
     relay(&app, &mut registry);
-    process(&app, &mut registry);
+    disk(&app, &mut registry);
+    let mut common = Registry::default();
+    process(&app, &mut common);
     let mut text = String::new();
-    text::encode(&mut text, &registry).map_err(|_| Problem::Internal)?;
+    text::encode_registry(&mut text, &registry)
+        .and_then(|()| text::encode_registry(&mut text, &common))
+        .and_then(|()| text::encode_eof(&mut text))
+        .map_err(|_| Problem::Internal)?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], text))
 }
 
@@ -98,12 +103,6 @@ fn count(value: usize) -> u64 {
 
 fn appliance(app: &Services, registry: &mut Registry, is_claimed: bool) {
     registry.register("build", "The running release", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-    registry.register_with_unit(
-        "start_time",
-        "Since when it runs, since 1970",
-        Unit::Seconds,
-        ConstGauge::new(app.started_at.as_millis() / 1_000),
-    );
     gauge(registry, "claimed", "1 when somebody runs this appliance", u64::from(is_claimed));
     gauge(registry, "workspaces", "Workspaces there are", count(app.store.registry().count()));
     gauge(registry, "open_workspaces", "Workspaces whose file is open", count(app.store.open_count()));
@@ -125,8 +124,8 @@ fn appliance(app: &Services, registry: &mut Registry, is_claimed: bool) {
         }
     }
     registry.register_with_unit(
-        "certificate_expiry",
-        "Until when a certificate holds, since 1970",
+        "certificate_not_after_timestamp",
+        "When a certificate ends, since 1970",
         Unit::Seconds,
         until,
     );
@@ -134,17 +133,22 @@ fn appliance(app: &Services, registry: &mut Registry, is_claimed: bool) {
 
 fn door(app: &Services, registry: &mut Registry) {
     let counts = app.counters.snapshot();
-    gauge(registry, "https_connections", "Open connections, half-open ones included", counts.open);
-    counter(registry, "https_connections_accepted", "Connections that were let in", counts.accepted);
+    gauge(
+        registry,
+        "connections",
+        "Open connections to HTTPS and to the admin socket, half-open ones included",
+        counts.open,
+    );
+    counter(registry, "connections_accepted", "Connections that were let in", counts.accepted);
     counters(
         registry,
-        "https_connections_refused",
+        "connections_refused",
         "Connections closed at once: the house was full, or their address had enough",
         [(vec![("reason", "full")], counts.refused_total), (vec![("reason", "address")], counts.refused_address)],
     );
     counters(
         registry,
-        "https_handshakes_failed",
+        "tls_handshakes_failed",
         "TLS handshakes that came to nothing",
         [
             (vec![("reason", "error")], counts.handshake_failed),
@@ -153,11 +157,11 @@ fn door(app: &Services, registry: &mut Registry) {
     );
     counters(
         registry,
-        "https_connections_cut",
+        "connections_cut",
         "Connections closed because they asked for nothing, or did not read what they had asked for",
         [(vec![("reason", "idle")], counts.closed_idle), (vec![("reason", "stalled")], counts.closed_stalled)],
     );
-    counter(registry, "https_accept_failures", "Accepts that failed for want of descriptors", counts.accept_failed);
+    counter(registry, "accept_failures", "Accepts that failed for want of descriptors", counts.accept_failed);
 }
 
 fn relay(app: &Services, registry: &mut Registry) {
@@ -195,7 +199,7 @@ fn relay(app: &Services, registry: &mut Registry) {
     counter(registry, "relay_turns", "Turns of the loop that ticks meetings", app.hub.turns());
 }
 
-fn process(app: &Services, registry: &mut Registry) {
+fn disk(app: &Services, registry: &mut Registry) {
     if let Ok((free, all)) = sys::disk(app.store.layout().root()) {
         registry.register_with_unit(
             "data_free",
@@ -210,16 +214,25 @@ fn process(app: &Services, registry: &mut Registry) {
             ConstGauge::new(saturating(all)),
         );
     }
+}
+
+/// The names that every exporter has for these, without the prefix of ours.
+fn process(app: &Services, registry: &mut Registry) {
+    let start = app.started_at.as_millis() / 1_000;
+    registry.register_with_unit(
+        "process_start_time",
+        "Since when it runs, since 1970",
+        Unit::Seconds,
+        ConstGauge::new(start),
+    );
     if let Ok(resident) = sys::resident_bytes() {
-        registry.register_with_unit(
-            "resident_memory",
-            "Memory of the process",
-            Unit::Bytes,
-            ConstGauge::new(saturating(resident)),
-        );
+        let resident = ConstGauge::new(saturating(resident));
+        registry.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, resident);
     }
     if let Ok((open, most)) = sys::descriptors() {
-        gauge(registry, "open_descriptors", "Descriptors the process has open", open);
-        gauge(registry, "max_descriptors", "Descriptors it may have open", most.unwrap_or(u64::MAX));
+        gauge(registry, "process_open_fds", "Descriptors the process has open", open);
+        if let Some(most) = most {
+            gauge(registry, "process_max_fds", "Descriptors it may have open", most);
+        }
     }
 }

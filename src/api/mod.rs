@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::error::Problem;
@@ -148,7 +149,8 @@ async fn finish_response(State(app): State<App>, request: Request, next: Next) -
     let method = known(request.method());
     let well_formed = check_framing(&request);
     let mut response = match well_formed {
-        Ok(()) => next.run(request).await,
+        // What is logged meanwhile has the id of its answer.
+        Ok(()) => next.run(request).instrument(tracing::info_span!("request", request.id = %id)).await,
         Err(malformed) => ([(header::CONNECTION, "close")], malformed).into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

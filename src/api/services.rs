@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Services {
     pub health: Health,
     /// A socket of the relay that the service manager made, for seeing that nothing leaves over it.
     pub handed_over: Option<UdpSocket>,
+    /// Where the master key is when it was sealed.
+    pub sealed_master_key: PathBuf,
     /// Whether the appliance is stopping.
     pub drain: Drain,
     /// Since when it runs.
@@ -93,6 +96,8 @@ pub struct Server {
     pub addresses: addresses::Known,
     /// A socket of the relay, when the service manager made it.
     pub handed_over: Option<UdpSocket>,
+    /// Where the master key is when it was sealed.
+    pub sealed_master_key: PathBuf,
     /// The user that may use the admin socket besides root.
     pub own_uid: u32,
     /// How many requests one caller may send.
@@ -119,6 +124,7 @@ impl Services {
             metrics: Metrics::default(),
             health: Health::default(),
             handed_over: server.handed_over,
+            sealed_master_key: server.sealed_master_key,
             drain: server.drain,
             started_at,
             https: server.https,

@@ -148,7 +148,10 @@ enum Command {
     Token(token::Command),
     /// Try to reach the outside over an inherited listener (for `conclave doctor`)
     #[command(hide = true)]
-    FenceProbe,
+    FenceProbe {
+        /// Where to try to get to
+        outside: std::net::SocketAddr,
+    },
     /// See and change which networks clients may be in
     #[command(subcommand)]
     Network(host::network::Command),
@@ -267,7 +270,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Network(command) if !matches!(command, host::network::Command::Addresses) => {
             host::network::run(&command, common.output())
         }
-        Command::FenceProbe => host::doctor::probe(),
+        Command::FenceProbe { outside } => host::doctor::probe(outside),
         Command::Manual(manual) => manual.run(),
         Command::Completions(completions) => completions.run(),
         Command::Openapi => Ok(output::print(crate::api::document::text())?),
@@ -312,7 +315,7 @@ async fn run_remote(door: &Door, command: Command) -> Result<(), Failure> {
         | Command::Recovery(_)
         | Command::Config(_)
         | Command::Doctor
-        | Command::FenceProbe
+        | Command::FenceProbe { .. }
         | Command::Key(_)
         | Command::Preflight
         | Command::Manual(_)

@@ -167,6 +167,9 @@ pub fn resolve(raw: RawConfig) -> Result<Config, ConfigError> {
 /// the file, which is gone afterwards.
 pub const MASTER_KEY_CREDENTIAL: &str = "conclave.master-key";
 
+/// Where `conclave key seal` puts it, for the units of the package.
+pub const SEALED_MASTER_KEY: &str = "/etc/conclave/master.key.sealed";
+
 fn handed_over_master_key() -> Option<PathBuf> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
     Some(Path::new(&directory).join(MASTER_KEY_CREDENTIAL)).filter(|path| path.exists())

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use crate::config::{Config, ConfigError, value};
+use crate::config::{Config, ConfigError, SEALED_MASTER_KEY, value};
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files::Layout;
 
@@ -55,6 +55,11 @@ fn check_master_key(layout: &Layout) -> Result<(), ConfigError> {
     let path = layout.master_key();
     let refuse = |reason: &str| Err(value(KEY, path.display(), reason));
     let Some(metadata) = metadata(KEY, path)? else {
+        if Path::new(SEALED_MASTER_KEY).exists() {
+            return refuse(
+                "is not here, because it is sealed: systemd hands it to the units alone, so let them do this (`systemctl start conclave.service`, `systemctl start conclave-preflight@VERSION.service`)",
+            );
+        }
         // On a first start it is made.
         let wrapped = fs::read_dir(layout.keys()).is_ok_and(|mut entries| entries.next().is_some());
         return if wrapped {

@@ -85,7 +85,7 @@ fn join(hub: &Arc<Hub>, join: Join, egress: Arc<Egress>) -> Result<Arc<Meeting>,
     };
     let joined = meeting.act(|room, now, rng| room.join(who, egress, now, rng)).map_err(CloseCode::from)?;
     let lobby = matches!(joined, Joined::Waits(_));
-    tracing::info!(meeting.id = %meeting.id(), workspace.id = %claims.wid, session.id = %claims.sid, lobby, "joined");
+    tracing::info!(meeting.id = %meeting.id(), workspace.id = %claims.wid, room.id = %meeting.place().room, account.id = %claims.sub, session.id = %claims.sid, meeting.lobby = lobby, "joined");
     Ok(meeting)
 }
 

@@ -202,6 +202,7 @@ pub fn restore(layout: &Layout, typed: &SecretText) -> Result<Restored, KitError
         return Err(other(format!("they are those of appliance {}", identity.appliance_id())));
     }
     files::write_private(master_key, master.expose())?;
+    files::give_to_owner_of(layout.root(), master_key)?;
     Ok(Restored { appliance: file.appliance, identity_key: identity.to_bytes() })
 }
 

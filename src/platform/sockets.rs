@@ -39,7 +39,7 @@ pub enum SocketError {
     Listen(#[from] ListenError),
     /// The service manager handed over something else than is needed.
     #[error(
-        "the service manager handed over {0}: the units conclave-https.socket, conclave-quic.socket and conclave-admin.socket belong together. Put them back as they were installed (`systemctl revert`), or start without any of them"
+        "the service manager handed over {0}: the units conclave-https.socket, conclave-quic.socket and conclave-admin.socket belong together. `systemctl cat conclave-https.socket conclave-quic.socket` shows what they were changed to"
     )]
     HandedOver(String),
     /// The door of the command line.

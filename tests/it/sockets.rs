@@ -72,6 +72,6 @@ fn half_of_what_is_needed_is_refused_by_name() {
         let output = refused(kinds);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(71), "{kinds}: {said}");
-        assert!(said.contains(expected) && said.contains("systemctl revert"), "{kinds}: {said}");
+        assert!(said.contains(expected) && said.contains("systemctl cat"), "{kinds}: {said}");
     }
 }

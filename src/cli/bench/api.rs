@@ -70,6 +70,7 @@ pub(super) async fn serve(hub: Arc<Hub>, clock: Clock) -> Result<Api, BenchError
         https: https.clone(),
         addresses: addresses::Known::default(),
         handed_over: None,
+        sealed_master_key: directory.join("master.key.sealed"),
         own_uid: sys::own_uid(),
         quota: Quota::per_minute(REQUESTS_PER_MINUTE),
     };

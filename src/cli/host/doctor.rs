@@ -3,8 +3,8 @@
 //! seen from the host, half by the appliance itself.
 
 use std::fs;
-use std::io::Write;
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command as Process;
@@ -17,9 +17,10 @@ use crate::api::doctor::of_fence;
 use crate::api::types::Status;
 use crate::api::types::doctor::{Check, CheckState, Checkup};
 use crate::cli::exit::Failure;
-use crate::cli::host::{network, output_of};
+use crate::cli::host::{key, network, output_of};
 use crate::cli::{Door, addresses};
-use crate::config::Config;
+use crate::config::{Config, SEALED_MASTER_KEY};
+use crate::lifecycle::LifecycleError;
 use crate::platform::clock::Clock;
 use crate::platform::fence::{self, Tried};
 use crate::platform::https::Listener;
@@ -27,6 +28,12 @@ use crate::platform::sockets::HandedOver;
 use crate::platform::sys;
 
 const SERVICE: &str = "conclave.service";
+/// Where the probe tries to get to: this host, and yet not what its fence lets through.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// How long the probe may take.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long this host's DNS may take for a name.
+const DNS_PATIENCE: Duration = Duration::from_secs(2);
 /// How much one commit may wait for the disk before people notice.
 const COMMIT_SLOW: Duration = Duration::from_millis(50);
 /// `systemd-analyze security` counts what is exposed, in tenths of 10.
@@ -47,6 +54,7 @@ pub async fn run(door: &Door, config: &Config) -> Result<(), Failure> {
     if matches!(sd_notify::booted(), Ok(true)) {
         checks.extend(units());
         checks.push(sandbox());
+        checks.push(fence_as_told());
         checks.push(reused_listener());
     } else {
         let says = "this host is not run by systemd: there are no units, no sandbox and no fence to look at";
@@ -57,6 +65,7 @@ pub async fn run(door: &Door, config: &Config) -> Result<(), Failure> {
         checks.extend(names(&status.trust.names).await);
     }
     checks.push(commit_time(config.layout.root()));
+    checks.extend(sealing());
     checks.push(swap());
     checks.push(time());
     if status.is_ok() {
@@ -93,7 +102,7 @@ fn version(running: &str) -> Check {
 }
 
 /// What systemd shows of a unit, one property.
-fn shown(unit: &str, property: &str) -> Option<String> {
+pub fn shown(unit: &str, property: &str) -> Option<String> {
     let output = output_of(Process::new("systemctl").args(["show", "--value", "-p", property, unit])).ok()?;
     Some(String::from_utf8_lossy(&output).trim().to_owned())
 }
@@ -137,88 +146,97 @@ fn sandbox() -> Check {
     }
 }
 
+/// What the socket units let through, as the kernel was told.
+fn fence_as_told() -> Check {
+    const NAME: &str = "fence: as told";
+    let ill = |unit: &&str| {
+        let deny = shown(unit, "IPAddressDeny").unwrap_or_default();
+        let allow = shown(unit, "IPAddressAllow").unwrap_or_default();
+        let all = |list: &str, family: &str| list.split_whitespace().any(|network| network == family);
+        !(all(&deny, "0.0.0.0/0") && all(&deny, "::/0")) || all(&allow, "0.0.0.0/0") || all(&allow, "::/0")
+    };
+    let open: Vec<&str> = network::SOCKETS.into_iter().filter(ill).collect();
+    if open.is_empty() {
+        return Check::ok(NAME, "both sockets are closed to all but the client networks");
+    }
+    let says = format!("{} may reach every address there is", open.join(", "));
+    Check::fail(NAME, says, "`conclave network list` shows what was allowed, `systemctl cat` which file says so")
+}
+
 /// The third way out: an inherited listener, shut down and connected elsewhere. Tried on a socket that systemd makes with
-/// the same fence, because it serves nobody afterwards.
+/// such a fence, because it serves nobody afterwards: from 127.0.0.1 to 127.0.0.2, which it does not let through, so that
+/// what comes out is seen.
 fn reused_listener() -> Check {
     const NAME: &str = "fence: inherited listener";
     if sys::own_uid() != 0 {
         return Check::warn(NAME, "only root can try it", "sudo conclave doctor");
     }
-    let [https, _] = network::SOCKETS;
-    let (Some(allow), Some(deny)) = (shown(https, "IPAddressAllow"), shown(https, "IPAddressDeny")) else {
-        return Check::warn(NAME, "systemd does not answer", "is this host run by systemd?");
-    };
-    let Ok(program) = std::env::current_exe() else {
-        return Check::warn(NAME, "this program does not know where it is", "run it by its whole path");
-    };
+    match escapes_by_listener() {
+        Ok(false) => of_fence(NAME, Tried::Refused("what was sent did not arrive".to_owned())),
+        Ok(true) => of_fence(NAME, Tried::Left),
+        Err(why) => of_fence(NAME, Tried::NotTried(why)),
+    }
+}
+
+fn escapes_by_listener() -> Result<bool, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let outside = TcpListener::bind((OUTSIDE, 0)).map_err(said)?;
+    outside.set_nonblocking(true).map_err(said)?;
+    let goal = outside.local_addr().map_err(said)?;
+    // systemd takes no port 0; this one was free a moment ago.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).map_err(said)?.port();
+    let program = std::env::current_exe().map_err(said)?;
     let unit = format!("conclave-fence-{}", std::process::id());
-    let result = fs_name(&unit);
-    let start = Process::new("systemd-run")
-        .args(["--quiet", "--collect", "--unit", &unit])
-        .args(["--socket-property=ListenStream=127.0.0.1:0".to_owned()])
-        .args([format!("--socket-property=IPAddressAllow={allow}"), format!("--socket-property=IPAddressDeny={deny}")])
-        .arg(format!("--property=StandardOutput=truncate:{result}"))
-        .arg(&program)
-        .arg("fence-probe")
-        .output();
-    // The socket is there now, and the first who connects starts the service.
-    let knocked = start.map_err(|error| error.to_string()).and_then(|_| knock(&unit));
-    let said = knocked.and_then(|()| wait_for(&result));
+    let mut start = Process::new("systemd-run");
+    start.args(["--quiet", "--collect", "--unit", &unit, "--socket-property=IPAddressDeny=any"]);
+    start.args([format!("--socket-property=ListenStream=127.0.0.1:{port}")]);
+    start.args([format!("--socket-property=IPAddressAllow={}", Ipv4Addr::LOCALHOST)]);
+    start.arg(&program).args(["fence-probe", &goal.to_string()]);
+    let started = output_of(&mut start).map_err(|error| error.to_string());
+    // The first who connects starts the service.
+    let knocked = started.and_then(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(said));
+    let tried = knocked.and_then(|knock| wait_for_its_end(knock).map_err(said));
+    let arrived = outside.accept().is_ok();
     drop(Process::new("systemctl").args(["stop", &format!("{unit}.socket")]).output());
-    drop(fs::remove_file(&result));
-    match said {
-        Ok(said) => of_fence(NAME, read_verdict(&said)),
-        Err(why) => Check::warn(NAME, format!("could not be tried: {why}"), "the other two are tried by the appliance"),
+    tried.map(|()| arrived)
+}
+
+/// The probe holds the connection that started it until it ends.
+fn wait_for_its_end(mut knock: TcpStream) -> std::io::Result<()> {
+    knock.set_read_timeout(Some(PROBE_PATIENCE))?;
+    match knock.read(&mut [0; 1]) {
+        // It was reset, or nothing more comes.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-fn fs_name(unit: &str) -> String {
-    format!("/run/{unit}.result")
-}
-
-/// Connects to the socket of a unit, wherever it listens.
-fn knock(unit: &str) -> Result<(), String> {
-    let listening = shown(&format!("{unit}.socket"), "Listen").unwrap_or_default();
-    let address = listening.split_whitespace().next().unwrap_or_default();
-    let address: std::net::SocketAddr = address.parse().map_err(|_| format!("it does not listen ({listening})"))?;
-    std::net::TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
-}
-
-fn wait_for(result: &str) -> Result<String, String> {
-    for _ in 0..50 {
-        if let Ok(said) = fs::read_to_string(result)
-            && said.ends_with('\n')
-        {
-            return Ok(said);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Err("the probe said nothing within five seconds".to_owned())
-}
-
-/// What the probe prints, behind the fence.
-pub fn probe() -> Result<(), Failure> {
-    let HandedOver { https, .. } = HandedOver::take().map_err(crate::lifecycle::LifecycleError::from)?;
+/// What the probe does, behind the fence.
+pub fn probe(outside: SocketAddr) -> Result<(), Failure> {
+    let HandedOver { https, .. } = HandedOver::take().map_err(LifecycleError::from)?;
     let listener = https.into_iter().next().map(Listener::into_std);
-    let tried = match listener {
-        Some(listener) => fence::reuse(listener)?,
-        None => Tried::NotTried("no socket was handed over".to_owned()),
-    };
-    let said = match tried {
-        Tried::Refused(why) => format!("refused {why}\n"),
-        Tried::Left => "left\n".to_owned(),
-        Tried::NotTried(why) => format!("not tried {why}\n"),
-    };
-    Ok(crate::cli::output::print(&said)?)
+    let listener = listener.ok_or_else(|| Failure::Usage("this is started by `conclave doctor` alone".to_owned()))?;
+    listener.set_nonblocking(false)?;
+    let (_knock, _) = listener.accept()?;
+    Ok(fence::reuse(listener, outside)?)
 }
 
-fn read_verdict(said: &str) -> Tried {
-    let said = said.trim();
-    match said.strip_prefix("refused ") {
-        Some(why) => Tried::Refused(why.to_owned()),
-        None if said == "left" => Tried::Left,
-        None => Tried::NotTried(said.to_owned()),
+/// How the key file that systemd opens is protected: the host's key is on the same disk.
+fn sealing() -> Option<Check> {
+    const NAME: &str = "master key sealing";
+    if !Path::new(SEALED_MASTER_KEY).exists() {
+        return None;
     }
+    Some(if key::has_tpm2() {
+        Check::ok(NAME, "to the TPM2 of this machine")
+    } else {
+        Check::warn(
+            NAME,
+            "to a key of the host that lies on the same machine: whoever copies its whole disk has both",
+            "use a machine with a TPM2, or an encrypted disk",
+        )
+    })
 }
 
 /// Addresses that clients would use, but that the fence or the root leaves out.
@@ -273,14 +291,17 @@ async fn names(names: &[String]) -> Vec<Check> {
     let mut checks = Vec::new();
     for name in names.iter().filter(|name| *name != "localhost") {
         let check = format!("name {name}");
-        checks.push(match resolver.lookup_ip(format!("{name}.")).await {
-            Ok(found) if found.iter().any(|address| here.contains(&address)) => Check::ok(&check, "leads to this host"),
-            Ok(found) => {
+        let found = tokio::time::timeout(DNS_PATIENCE, resolver.lookup_ip(format!("{name}."))).await;
+        checks.push(match found {
+            Ok(Ok(found)) if found.iter().any(|address| here.contains(&address)) => {
+                Check::ok(&check, "leads to this host")
+            }
+            Ok(Ok(found)) => {
                 let found: Vec<String> = found.iter().map(|address| address.to_string()).collect();
                 let says = format!("leads to {}, which this host does not have", found.join(", "));
                 Check::warn(&check, says, "right where a proxy or NAT stands before it; else mend the DNS entry")
             }
-            Err(_) => Check::warn(
+            Ok(Err(_)) | Err(_) => Check::warn(
                 &check,
                 "is not found by this host's DNS",
                 "enter it in your DNS; names below a suffix of the root count by themselves",

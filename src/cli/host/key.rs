@@ -2,7 +2,6 @@
 //! `conclave key …`: the master key, sealed to this machine by systemd (its TPM2 where there is one, and a key of the
 //! host), instead of a file beside the data.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
@@ -13,13 +12,11 @@ use zeroize::Zeroizing;
 use crate::cli::exit::Failure;
 use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root};
 use crate::cli::output::Output;
-use crate::config::{Config, MASTER_KEY_CREDENTIAL};
+use crate::config::{Config, MASTER_KEY_CREDENTIAL, SEALED_MASTER_KEY as SEALED};
 use crate::lifecycle::LifecycleError;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
 
-/// Where the sealed key is.
-pub const SEALED: &str = "/etc/conclave/master.key.sealed";
 /// The units that need it. The shipped ones do not ask for it: on systemd 252 a unit with a missing credential fails.
 const UNITS: [&str; 2] = ["conclave.service", "conclave-preflight@.service"];
 const DROP_IN: &str = "50-master-key.conf";
@@ -56,10 +53,17 @@ pub fn run(command: &Command, config: &Config, output: Output) -> Result<(), Fai
 fn text(done: &Done) -> String {
     let next = "It holds from the next start on: systemctl restart conclave.service\n";
     match done.sealed_to {
-        Some(to) => format!(
-            "The master key is sealed to {to}, in {}; {} is gone.\nOnly this machine opens it: keep the recovery kit, or a copy of the key, elsewhere.\n{next}",
-            done.sealed_file, done.master_key_file
-        ),
+        Some(to) => {
+            let disk = if has_tpm2() {
+                "Only this machine opens it"
+            } else {
+                "There is no TPM2, so that key lies on a disk of this machine: whoever copies all of it has both. Nobody else opens it"
+            };
+            format!(
+                "The master key is sealed to {to}, in {}; {} is gone.\n{disk}: keep the recovery kit, or a copy of the key, elsewhere.\n{next}",
+                done.sealed_file, done.master_key_file
+            )
+        }
         None => format!("The master key is in {} again; the sealed one is gone.\n{next}", done.master_key_file),
     }
 }
@@ -92,14 +96,18 @@ fn seal(file: &Path) -> Result<Done, Failure> {
     }
     reload_units()?;
     files::destroy(file).map_err(LifecycleError::from)?;
-    let has_tpm = output_of(Process::new("systemd-creds").arg("has-tpm2")).is_ok();
-    let sealed_to = if has_tpm { "the TPM2 and the host key of this machine" } else { "the host key of this machine" };
+    let sealed_to = if has_tpm2() { "the TPM2 and a key of this machine" } else { "a key of this machine" };
     Ok(Done {
         master_key_file: file.display().to_string(),
         sealed_file: SEALED,
         sealed: true,
         sealed_to: Some(sealed_to),
     })
+}
+
+/// Whether the machine has what keeps the sealed key from whoever copies its disk.
+pub fn has_tpm2() -> bool {
+    output_of(Process::new("systemd-creds").arg("has-tpm2")).is_ok()
 }
 
 fn unseal(file: &Path, data_dir: &Path) -> Result<Done, Failure> {
@@ -115,10 +123,7 @@ fn unseal(file: &Path, data_dir: &Path) -> Result<Done, Failure> {
         })?;
         files::write_private(file, &key).map_err(LifecycleError::from)?;
     }
-    // Whoever owns the data directory is the appliance.
-    let owner = std::fs::metadata(data_dir).map_err(|error| Failure::File(data_dir.display().to_string(), error))?;
-    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))
-        .map_err(|error| Failure::File(file.display().to_string(), error))?;
+    files::give_to_owner_of(data_dir, file).map_err(LifecycleError::from)?;
     for unit in UNITS {
         put_drop_in(&drop_in(unit, DROP_IN), None)?;
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::api::types::Addresses;
 use crate::cli::exit::Failure;
+use crate::cli::host::doctor::shown;
 use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root};
 use crate::cli::output::Output;
 use crate::cli::{Door, addresses};
@@ -60,7 +61,8 @@ pub fn run(command: &Command, output: Output) -> Result<(), Failure> {
                 )));
             }
             networks.push(network.trunc());
-            networks = IpNet::aggregate(&networks);
+            networks.sort();
+            networks.dedup();
             apply(&networks)?;
         }
         Command::Deny { network } => {
@@ -111,14 +113,24 @@ fn files() -> [PathBuf; 2] {
     SOCKETS.map(|unit| drop_in(unit, DROP_IN))
 }
 
-/// What is allowed now.
+/// What is allowed now: what systemd says, wherever it has it from; without it, what the file here says.
 pub fn allowed() -> Result<Vec<IpNet>, Failure> {
+    let [https, _] = SOCKETS;
+    if let Some(shown) = shown(https, "IPAddressAllow").filter(|shown| !shown.is_empty()) {
+        let networks = shown.split_whitespace().filter_map(|word| word.parse().ok());
+        return Ok(networks.filter(|network| !is_always_allowed(network)).collect());
+    }
     let [file, _] = files();
     match std::fs::read_to_string(&file) {
         Ok(text) => Ok(read(&text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(by_default()),
         Err(error) => Err(Failure::File(file.display().to_string(), error)),
     }
+}
+
+/// This host and its links, `localhost link-local` in the units.
+fn is_always_allowed(network: &IpNet) -> bool {
+    ["127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/64"].iter().any(|text| network.to_string() == *text)
 }
 
 fn read(text: &str) -> Vec<IpNet> {
@@ -138,7 +150,14 @@ fn write(networks: &[IpNet]) -> String {
 
 /// Both units say the same; open sockets follow at once.
 fn apply(networks: &[IpNet]) -> Result<(), Failure> {
-    let text = (networks != by_default()).then(|| write(networks));
+    let is_default = {
+        let mut default = by_default();
+        default.sort();
+        let mut wanted = networks.to_vec();
+        wanted.sort();
+        wanted == default
+    };
+    let text = (!is_default).then(|| write(networks));
     for file in files() {
         put_drop_in(&file, text.as_deref())?;
     }

@@ -235,6 +235,17 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
+/// Gives a file that root wrote to whoever owns the directory, as the appliance does its data directory.
+pub fn give_to_owner_of(directory: &Path, file: &Path) -> Result<(), StoreError> {
+    let owner = fs::metadata(directory).map_err(StoreError::io(directory, "look at"))?;
+    let now = fs::metadata(file).map_err(StoreError::io(file, "look at"))?;
+    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))
+        .map_err(StoreError::io(file, "give to the appliance's user"))
+}
+
 /// Makes directory entries durable.
 pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
     File::open(directory).and_then(|file| file.sync_all()).map_err(StoreError::io(directory, "sync the directory"))

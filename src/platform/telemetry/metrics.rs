@@ -3,17 +3,21 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use strum::VariantArray;
 
 /// Upper bounds of the buckets for durations of requests, in seconds. A sign-in hashes a password: some tenths.
 const SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// Classes of status codes.
+const STATUS: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
 /// What became of a try to sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum SignIn {
     /// A session began.
     Granted,
@@ -27,15 +31,27 @@ pub enum SignIn {
     Busy,
 }
 
+impl SignIn {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SignInLabels {
-    outcome: SignIn,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
-    /// `2xx` and so on.
+    /// One of [`STATUS`].
     status: &'static str,
 }
 
@@ -49,19 +65,27 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { requests: Family::default(), request_duration: Histogram::new(SECONDS), sign_ins: Family::default() }
+        let (requests, sign_ins) = (Family::default(), Family::default());
+        // What never happened is 0 and not absent: else the first time is not seen as a rise.
+        for outcome in SignIn::VARIANTS.iter().map(|outcome| outcome.as_str()) {
+            drop(sign_ins.get_or_create(&SignInLabels { outcome }));
+        }
+        for (method, status) in ["GET", "POST"].into_iter().flat_map(|method| STATUS.map(|status| (method, status))) {
+            drop(requests.get_or_create(&RequestLabels { method, status }));
+        }
+        Self { requests, request_duration: Histogram::new(SECONDS), sign_ins }
     }
 }
 
 impl Metrics {
     /// A request was answered.
     pub fn request(&self, method: &'static str, status: u16, took: Duration) {
+        let [good, elsewhere, refused, failed] = STATUS;
         let status = match status / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
+            ..=2 => good,
+            3 => elsewhere,
+            4 => refused,
+            _ => failed,
         };
         self.requests.get_or_create(&RequestLabels { method, status }).inc();
         self.request_duration.observe(took.as_secs_f64());
@@ -69,7 +93,7 @@ impl Metrics {
 
     /// Somebody tried to sign in.
     pub fn sign_in(&self, outcome: SignIn) {
-        self.sign_ins.get_or_create(&SignInLabels { outcome }).inc();
+        self.sign_ins.get_or_create(&SignInLabels { outcome: outcome.as_str() }).inc();
     }
 
     /// Adds them to what is shown.
