@@ -94,24 +94,24 @@ fn view(app: &Services, code: &SetupCode, stored: &StoredCode) -> SetupCodeView 
 
 /// Says in the log what the host asked for, with a code for the camera of a phone.
 pub fn show_in_log(shown: &SetupCodeView) {
-    let url = shown.urls.first().map_or("", String::as_str);
-    tracing::info!(
-        setup.url = url, setup.code = shown.code, setup.expires_at = %shown.expires_at,
-        setup.fingerprint = shown.fingerprint, "nobody runs this appliance yet: open the page and type the code\n{}",
-        qr::code(url, Ground::Terminal)
-    );
+    say(shown, &format!("\n{}", qr::code(shown.urls.first().map_or("", String::as_str), Ground::Terminal)));
 }
 
 /// Says in the log of an appliance without an operator where it is claimed, and by which code.
 pub async fn announce(app: &App) -> Result<(), Problem> {
-    let SetupCodeView { code, expires_at, urls, fingerprint, .. } = setup_code(app, Caller::APPLIANCE, true).await?;
-    // The code is a secret that is meant for the journal: whoever may read that runs the host. It lives for an hour
-    // and claims only what nobody has claimed.
-    tracing::info!(
-        setup.url = urls.first().map_or("", String::as_str), setup.code = code, setup.expires_at = %expires_at,
-        setup.fingerprint = fingerprint, "nobody runs this appliance yet: open the page and type the code"
-    );
+    say(&setup_code(app, Caller::APPLIANCE, true).await?, "");
     Ok(())
+}
+
+/// The code is a secret that is meant for the journal: whoever may read that runs the host. It lives for an hour and
+/// claims only what nobody has claimed. It is in the words too, because `journalctl` shows no fields.
+fn say(shown: &SetupCodeView, besides: &str) {
+    let SetupCodeView { code, expires_at, urls, fingerprint, .. } = shown;
+    let url = urls.first().map_or("", String::as_str);
+    tracing::info!(
+        setup.url = url, setup.code = code, setup.expires_at = %expires_at, setup.fingerprint = fingerprint,
+        "nobody runs this appliance yet: open {url} and type {code}; its certificate has SHA-256 {fingerprint}{besides}"
+    );
 }
 
 /// How a browser reaches a page: by the names of the root when there is one, else by the addresses that are listened

@@ -162,8 +162,9 @@ fn apply(networks: &[IpNet]) -> Result<(), Failure> {
         put_drop_in(&file, text.as_deref())?;
     }
     reload_units()?;
-    // What the kernel enforces is what counts.
     for unit in SOCKETS {
+        // systemd 257 forgets a filter at the reload and leaves it with the kernel until something of the unit is set.
+        output_of(Process::new("systemctl").args(["set-property", "--runtime", unit, "IPAccounting=yes"]))?;
         let shown = output_of(Process::new("systemctl").args(["show", "--value", "-p", "IPAddressAllow", unit]))?;
         let shown = String::from_utf8_lossy(&shown);
         if let Some(missing) = networks.iter().find(|network| !shown.contains(&network.addr().to_string())) {

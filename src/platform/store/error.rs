@@ -147,6 +147,29 @@ impl StoreError {
         move |source| Self::Io { path, action, source }
     }
 
+    /// The same of another file, of which this one is a copy.
+    #[must_use]
+    pub fn at(mut self, original: &Path) -> Self {
+        match &mut self {
+            Self::Sealed { .. } => {}
+            Self::Io { path, .. }
+            | Self::Exposed { path, .. }
+            | Self::InUse { path }
+            | Self::Malformed { path, .. }
+            | Self::SealedKey { path, .. }
+            | Self::WrongKey { path }
+            | Self::Foreign { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::NewerSchema { path, .. }
+            | Self::RolledBack { path }
+            | Self::Busy { path }
+            | Self::DiskFull { path }
+            | Self::DiskFailing { path, .. }
+            | Self::Sql { path, .. } => original.clone_into(path),
+        }
+        self
+    }
+
     /// Whether the connection that gave this must not be used again.
     pub const fn kills_connection(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::WrongKey { .. } | Self::DiskFailing { .. })

@@ -85,9 +85,13 @@ fn look(layout: &Layout, keyring: &Keyring, scratch: &Scratch, workspace: Worksp
         return Err(StoreError::Sealed { reason });
     };
     let copy = scratch.copy(&original, keys.file())?;
-    let mut connection = database::open(&copy, keys.file(), workspace, Check::Everything)?;
-    database::migrate(&mut connection, &original, workspace)?;
-    database::check_every_page(&connection, &copy)
+    let tried = || {
+        let mut connection = database::open(&copy, keys.file(), workspace, Check::Everything)?;
+        database::migrate(&mut connection, &copy, workspace)?;
+        database::check_every_page(&connection, &copy)
+    };
+    // What is wrong with the copy is wrong with the original.
+    tried().map_err(|error| error.at(&original))
 }
 
 /// Where copies are made; removed in the end, whatever happens.
@@ -104,7 +108,9 @@ impl Scratch {
         Ok(Self { directory })
     }
 
-    /// A copy of a database and its log that belong together: while it is made nobody commits.
+    /// A copy of a database and its log that belong together. While somebody reads, the log keeps every page that is moved
+    /// into the file, so what is copied torn from the file lies whole in the log, which is copied after it. Nobody who
+    /// writes has to wait.
     fn copy(&self, original: &Path, key: &Key256) -> Result<PathBuf, StoreError> {
         let copy = self.directory.join("copy.db");
         for left_behind in [copy.clone(), database::beside(&copy, "wal"), database::beside(&copy, "shm")] {
@@ -123,7 +129,7 @@ impl Scratch {
             // Without one, SQLite removes the one it makes for looking.
             database::leave_log_alone(&connection).map_err(sql)?;
         }
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
+        connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").map_err(sql)?;
         let copied = fs::copy(original, &copy)
             .and_then(|_| if log.exists() { fs::copy(&log, database::beside(&copy, "wal")).map(drop) } else { Ok(()) });
         drop(connection);
@@ -154,7 +160,8 @@ fn remove(directory: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::store::{Limits, Store};
+    use crate::platform::store::workspace::Write;
+    use crate::platform::store::{Limits, Store, settings};
 
     fn directory_with_workspaces(count: usize) -> (tempfile::TempDir, Layout, Vec<WorkspaceId>) {
         let directory = tempfile::tempdir().unwrap();
@@ -193,6 +200,42 @@ mod tests {
         assert_eq!((found.sound, found.broken.len()), (3, 0));
         assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
         assert!(bytes_below(layout.root()) == before, "something was changed");
+    }
+
+    #[test]
+    fn it_passes_while_others_write_and_they_do_not_wait() {
+        let (_directory, layout, _) = directory_with_workspaces(1);
+        let store = Store::open(layout.clone(), Limits { open_workspaces: 4 }).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                let mut written = 0;
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    let put = move |write: &Write<'_>| settings::set(write, "filler", &"x".repeat(written % 20_000));
+                    runtime.block_on(store.system().write(put)).unwrap();
+                    written += 997;
+                }
+                written / 997
+            });
+            for _ in 0..20 {
+                assert_eq!(run(&layout, |_| {}).unwrap().sound, 2);
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(writing.join().unwrap() > 20, "nobody wrote meanwhile");
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_the_original() {
+        let (_directory, layout, _) = directory_with_workspaces(0);
+        let path = layout.database(WorkspaceId::SYSTEM);
+        let keys = Keyring::load(layout.clone()).unwrap().keys(WorkspaceId::SYSTEM).unwrap();
+        let connection = database::connect(&path, keys.file(), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        connection.pragma_update(None, "user_version", 9_999).unwrap();
+        drop(connection);
+        let error = run(&layout, |_| {}).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: has schema 9999", path.display())), "{error}");
     }
 
     #[test]
