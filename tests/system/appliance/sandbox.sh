@@ -8,6 +8,16 @@ restart_all() {
     IN systemctl start conclave.service
 }
 
+# What the fence is for: two lines of the doctor follow it, and two hold by themselves.
+doctor_sees() { # doctor_sees ok|fail
+    conclave doctor >"$work/doctor"
+    local line
+    for line in "ok    fence: new connection" "ok    fence: inherited listener" "ok    sandbox" \
+        "$(printf '%-4s' "$1")  fence: as told" "$(printf '%-4s' "$1")  fence: datagram over an inherited socket"; do
+        grep -qF "$line" "$work/doctor" || { echo "no line: $line"; cat "$work/doctor"; return 1; }
+    done
+}
+
 # A copy of the unit as it runs, drop-ins included, in the namespaces of the running one; only the program is another.
 dial_from_the_unit() {
     {
@@ -37,11 +47,13 @@ nothing_leaves() {
     check "nor out of its network alone"                IN nsenter -t "$(main_pid)" -n python3 /opt/test/fence.py dial_ip
     check "outside of it, it does"                      not fence dial
     check "no escape by the sockets it was handed"      fence escape closed "$(main_pid)"
+    check "the doctor sees the fence"                   doctor_sees ok
 
     for unit in conclave-https.socket conclave-quic.socket; do
         drop_in $unit '[Socket]' IPAddressDeny= IPAddressAllow=
     done
     restart_all
+    check "the doctor sees that it is gone"             doctor_sees fail
     check "without the fence there is one, by both"     fence escape open "$(main_pid)"
     for unit in conclave-https.socket conclave-quic.socket; do drop_in_gone $unit; done
     restart_all
