@@ -10,9 +10,10 @@ use crate::api::types::doctor::CheckState;
 use crate::platform::store::error::StoreError;
 use crate::platform::sys;
 
-/// How long a worker may stand still: the relay's thread goes round once a second at least, the store answers within a
-/// commit, hashing goes on while something waits for it.
+/// How long the relay's thread may stand still, which goes round once a second at least.
 const STANDSTILL: Duration = Duration::from_secs(10);
+/// A disk may stand still for a while, and meetings go on meanwhile: a restart would end them and not mend the disk.
+const STANDSTILL_OF_STORE: Duration = Duration::from_secs(120);
 /// Hashing is the work of seconds at the highest costs.
 const STANDSTILL_OF_HASHING: Duration = Duration::from_secs(60);
 /// Less than this, in bytes, and commits may soon fail.
@@ -123,7 +124,7 @@ impl Watch {
         if !matches!(answer, Err(_) | Ok(Err(StoreError::Busy { .. }))) {
             self.answers += 1;
         }
-        let goes_on = self.store.goes_on(self.answers, app.clock.instant(), STANDSTILL);
+        let goes_on = self.store.goes_on(self.answers, app.clock.instant(), STANDSTILL_OF_STORE);
         match answer {
             Ok(Err(error)) if goes_on => Seen {
                 name: "store",

@@ -13,7 +13,7 @@ use crate::platform::store::error::StoreError;
 use crate::platform::store::files::Layout;
 
 /// Bytes of a master key (docs/files.md).
-const MASTER_KEY_LEN: usize = 32;
+pub const MASTER_KEY_LEN: usize = 32;
 
 /// Refuses paths that an appliance cannot or must not use.
 pub fn check(config: &Config) -> Result<(), ConfigError> {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::cli::exit::Failure;
 use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root};
 use crate::cli::output::Output;
-use crate::config::{Config, MASTER_KEY_CREDENTIAL, SEALED_MASTER_KEY as SEALED};
+use crate::config::{Config, MASTER_KEY_CREDENTIAL, SEALED_MASTER_KEY as SEALED, paths::MASTER_KEY_LEN};
 use crate::lifecycle::LifecycleError;
 use crate::platform::store::error::StoreError;
 use crate::platform::store::files;
@@ -77,6 +77,10 @@ fn seal(file: &Path) -> Result<Done, Failure> {
         }
         other => LifecycleError::from(other).into(),
     })?;
+    if key.len() != MASTER_KEY_LEN {
+        let reason = format!("{} has {} bytes, and a master key has {MASTER_KEY_LEN}", file.display(), key.len());
+        return Err(Failure::CheckFailed(reason));
+    }
     let unfinished = PathBuf::from(format!("{SEALED}.new"));
     let name = format!("--name={MASTER_KEY_CREDENTIAL}");
     // No PCR: the default, PCR 7, changes with updates of the firmware, and then nothing opens.

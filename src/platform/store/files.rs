@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use zeroize::Zeroizing;
 
 use crate::platform::entropy;
@@ -160,12 +160,12 @@ pub struct DirectoryLock {
 
 /// Overwrites a file and removes it, if it is there.
 pub fn destroy(path: &Path) -> Result<(), StoreError> {
-    let length = match fs::metadata(path) {
+    let mut file = match no_link().write(true).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(StoreError::io(path, "look at")(error)),
-        Ok(metadata) => usize::try_from(metadata.len()).unwrap_or(0),
+        opened => opened.map_err(StoreError::io(path, "open"))?,
     };
-    let mut file = OpenOptions::new().write(true).open(path).map_err(StoreError::io(path, "open"))?;
+    let length = file.metadata().map_err(StoreError::io(path, "look at"))?.len();
+    let length = usize::try_from(length.min(SMALL_FILE_MAX)).unwrap_or(0);
     file.write_all(&vec![0; length]).and_then(|()| file.sync_all()).map_err(StoreError::io(path, "overwrite"))?;
     fs::remove_file(path).map_err(StoreError::io(path, "remove"))?;
     sync_directory(path.parent().unwrap_or(path))
@@ -204,9 +204,17 @@ fn refuse_exposed(path: &Path, mode: u32, want: u32) -> Result<(), StoreError> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(StoreError::Exposed { path: path.to_owned(), mode, want }) }
 }
 
-/// Reads a small private file; one that others can read is refused.
+/// Never through a link: root does some of this in a directory that belongs to the appliance's user, who could have
+/// put one there.
+fn no_link() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0));
+    options
+}
+
+/// Reads a small private file; one that others can read is refused, and so is a link.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let file = File::open(path).map_err(StoreError::io(path, "open"))?;
+    let file = no_link().read(true).open(path).map_err(StoreError::io(path, "open"))?;
     let metadata = file.metadata().map_err(StoreError::io(path, "look at"))?;
     refuse_exposed(path, metadata.mode(), 0o600)?;
     read_small(path, file)
@@ -222,9 +230,15 @@ fn read_small(path: &Path, file: File) -> Result<Zeroizing<Vec<u8>>, StoreError>
 /// Replaces a file: after a crash there is the old one or the new one, whole and on disk.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let temporary = path.with_extension("new");
+    // What a crash left; or a link that somebody put there, which is removed and not followed.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io(&temporary, "remove")(error));
+        }
+        _ => {}
+    }
     let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .write(true)
         .mode(0o600)
         .open(&temporary)
@@ -238,11 +252,11 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 /// Gives a file that root wrote to whoever owns the directory, as the appliance does its data directory.
 pub fn give_to_owner_of(directory: &Path, file: &Path) -> Result<(), StoreError> {
     let owner = fs::metadata(directory).map_err(StoreError::io(directory, "look at"))?;
-    let now = fs::metadata(file).map_err(StoreError::io(file, "look at"))?;
+    let now = fs::symlink_metadata(file).map_err(StoreError::io(file, "look at"))?;
     if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
         return Ok(());
     }
-    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))
+    std::os::unix::fs::lchown(file, Some(owner.uid()), Some(owner.gid()))
         .map_err(StoreError::io(file, "give to the appliance's user"))
 }
 
@@ -300,6 +314,23 @@ mod tests {
         fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o755)).unwrap();
         let error = layout.claim().unwrap_err().to_string();
         assert!(error.contains("mode 755") && error.contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("ours.key"));
+        fs::write(&theirs, b"somebody else's").unwrap();
+        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&theirs, &ours).unwrap();
+        assert!(read_private(&ours).is_err());
+        assert!(destroy(&ours).is_err());
+        std::os::unix::fs::symlink(&theirs, dir.path().join("ours.new")).unwrap();
+        write_private(&ours, b"ours").unwrap();
+        assert_eq!(fs::read(&theirs).unwrap(), b"somebody else's");
+        assert_eq!(*read_private(&ours).unwrap(), b"ours");
+        destroy(&ours).unwrap();
+        assert!(!ours.exists() && theirs.exists());
     }
 
     #[test]
