@@ -287,7 +287,7 @@ async fn claim_now(app: &App, claiming: Claiming) -> Result<SetupDone, Problem> 
             trust::save_authority(write, parts, now)?;
         }
         write.audit(&event, now)?;
-        write_recovery().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        write_recovery(write)?;
         write.after_commit(move || services.setup_code.set(None));
         Ok(Ok(()))
     };

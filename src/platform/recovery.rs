@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bip39::{Language, Mnemonic};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::core::keys::recovery::{RecoveryError, RecoveryPublicKey, RecoverySeed, SealedFor};
 use crate::core::keys::sealing::SealedBox;
@@ -149,9 +150,14 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<RecoveryFile, StoreError> {
     })
 }
 
+/// SHA-256 of the file, in hex. Nobody who has no words can tell whether it opens, but everybody whether it is the same.
+pub fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// Whether `recovery.json` is what an appliance that was claimed with this kit, or without one, has. If not, says why
-/// and the way out.
-pub fn check_file(path: &Path, claimed_with: Option<&RecoveryPublicKey>) -> Result<(), String> {
+/// and the way out. `digest` is that of the file which the claim made.
+pub fn check_file(path: &Path, claimed_with: Option<&RecoveryPublicKey>, digest: Option<&str>) -> Result<(), String> {
     let Some(kit) = claimed_with else {
         return if path.exists() {
             Err("the appliance was claimed without a recovery kit, so this file opens nothing: remove it".to_owned())
@@ -159,11 +165,19 @@ pub fn check_file(path: &Path, claimed_with: Option<&RecoveryPublicKey>) -> Resu
             Ok(())
         };
     };
-    let file = files::read_private(path).and_then(|bytes| parse(path, &bytes)).map_err(|error| {
+    let opened = files::read_private(path).and_then(|bytes| Ok((parse(path, &bytes)?, bytes)));
+    let (file, bytes) = opened.map_err(|error| {
         format!("the recovery kit opens nothing without this file ({error}): put it back from a backup")
     })?;
     if file.public_key == hex::encode(kit.to_bytes()) {
-        return Ok(());
+        // What is sealed in it could be changed all the same.
+        return match digest {
+            Some(digest) if digest != self::digest(&bytes) => Err(
+                "this file was changed since the claim, so the recovery kit may not open it: put it back from a backup"
+                    .to_owned(),
+            ),
+            _ => Ok(()),
+        };
     }
     Err("this file is sealed to another recovery kit than the one of the claim: put it back from a backup".to_owned())
 }

@@ -30,6 +30,9 @@ pub fn is_claimed(database: &Connection) -> rusqlite::Result<bool> {
     Ok(!database.table_exists(None, "claim")? || matches!(load(database)?, Claim::Claimed { .. }))
 }
 
+/// Key of the setting that holds the SHA-256 of `recovery.json`; missing where an earlier release was claimed.
+pub(super) const RECOVERY_SETTING: &str = "recovery.sha256";
+
 /// The recovery kit that the appliance was claimed with, if with any; nothing before the claim.
 pub fn recovery_key(database: &Connection) -> rusqlite::Result<Option<Option<RecoveryPublicKey>>> {
     if !database.table_exists(None, "claim")? {

@@ -197,19 +197,29 @@ impl Store {
 
     /// Writes `recovery.json`; part of the transaction that claims, so that no claim is without it. A claim without a
     /// kit removes what one that was broken off may have left: it would only mislead.
-    pub fn recovery_writer(&self, bytes: Option<Vec<u8>>) -> impl FnOnce() -> Result<(), StoreError> + Send + 'static {
+    pub fn recovery_writer(
+        &self,
+        bytes: Option<Vec<u8>>,
+    ) -> impl FnOnce(&Write<'_>) -> rusqlite::Result<()> + Send + 'static {
         let path = self.layout.recovery();
-        move || match bytes {
-            Some(bytes) => files::write_private(&path, &bytes),
-            None => files::remove(&path),
+        move |write| {
+            let written = match bytes {
+                Some(bytes) => {
+                    settings::set(write, claim::RECOVERY_SETTING, &recovery::digest(&bytes))?;
+                    files::write_private(&path, &bytes)
+                }
+                None => files::remove(&path),
+            };
+            written.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
         }
     }
 
     /// What is wrong with `recovery.json`, if it is not what the claim made it.
     pub async fn recovery_problem(&self) -> Result<Option<String>, StoreError> {
         let Some(claimed_with) = self.system.read(claim::recovery_key).await? else { return Ok(None) };
+        let digest = self.system.read(|database| settings::get(database, claim::RECOVERY_SETTING)).await?;
         let path = self.layout.recovery();
-        let problem = recovery::check_file(&path, claimed_with.as_ref()).err();
+        let problem = recovery::check_file(&path, claimed_with.as_ref(), digest.as_deref()).err();
         Ok(problem.map(|reason| format!("{}: {reason}", path.display())))
     }
 
