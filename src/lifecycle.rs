@@ -115,6 +115,9 @@ pub struct Options {
     /// Let a tracer of the same user look into the process.
     #[cfg(feature = "test-hooks")]
     pub traceable: bool,
+    /// How far the clock is ahead when the appliance starts.
+    #[cfg(feature = "test-hooks")]
+    pub clock_offset_millis: i64,
 }
 
 impl Options {
@@ -163,6 +166,8 @@ where
     let Sockets { https: listeners, quic, admin, admin_path, handed_over } =
         Sockets::obtain(&config.listen, &config.admin_socket)?;
     let clock = Clock::system();
+    #[cfg(feature = "test-hooks")]
+    clock.advance_millis(options.clock_offset_millis);
     let cost = options.cost(config.password_cost);
     let hasher = Hasher::start(Hasher::threads_for_this_machine(), cost, &clock)?;
 

@@ -194,6 +194,10 @@ struct Serve {
     #[cfg(feature = "test-hooks")]
     #[arg(long, hide = true)]
     test_traceable: bool,
+    /// Go by a clock that is so many milliseconds ahead, or behind (tests only)
+    #[cfg(feature = "test-hooks")]
+    #[arg(long, hide = true, default_value_t = 0, allow_negative_numbers = true)]
+    test_clock_offset: i64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -349,6 +353,8 @@ fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Fail
         cheap_passwords: serve.test_cheap_passwords,
         #[cfg(feature = "test-hooks")]
         traceable: serve.test_traceable,
+        #[cfg(feature = "test-hooks")]
+        clock_offset_millis: serve.test_clock_offset,
     };
     Ok((config::resolve(raw)?, options))
 }

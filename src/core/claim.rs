@@ -121,7 +121,8 @@ impl StoredCode {
 
     /// Whether a right code would be taken.
     pub fn holds(&self, now: Timestamp) -> bool {
-        self.tries_left > 0 && now < self.expires_at
+        // A clock that was set back does not let it hold for longer than its hour once more.
+        self.tries_left > 0 && now < self.expires_at && self.expires_at.since(now) <= 2 * CODE_LIFE
     }
 }
 

@@ -66,7 +66,11 @@ impl Trust {
         let certificates = Arc::new(certificates);
         let tls = tls::https_config(Arc::clone(&certificates) as _)?;
         let trust = Self { certificates, tls, clock, unsaved: Mutex::new(unsaved) };
-        trust.renew(store).await?;
+        // What there is is presented, and renewed when it can be: a wrong clock or a disk that takes nothing is no reason
+        // to serve nobody. Clients judge by their own clocks.
+        if let Err(error) = trust.renew(store).await {
+            tracing::error!(error = %error, "certificates cannot be renewed");
+        }
         Ok(trust)
     }
 

@@ -30,6 +30,11 @@ impl Lifetime {
     pub fn ends_at(self, created_at: Timestamp, refreshed_at: Timestamp) -> Timestamp {
         (created_at + self.absolute).min(refreshed_at + self.idle)
     }
+
+    /// Whether it holds now. One that was used in the future, because the clock was set back, does not wait for it.
+    pub fn holds(self, created_at: Timestamp, refreshed_at: Timestamp, now: Timestamp) -> bool {
+        now < self.ends_at(created_at, refreshed_at) && refreshed_at.since(now) <= self.idle
+    }
 }
 
 /// SHA-256 of a token's secret, as the store keeps it.
@@ -116,7 +121,7 @@ pub fn judge(presented: &RefreshToken, stored: StoredSession, now: Timestamp) ->
         RefreshDecision::Replay
     } else if hash != stored.current && Some(hash) != stored.previous {
         RefreshDecision::Unknown
-    } else if now >= stored.lifetime.ends_at(stored.created_at, stored.refreshed_at) {
+    } else if !stored.lifetime.holds(stored.created_at, stored.refreshed_at, now) {
         RefreshDecision::Expired
     } else if hash == stored.current {
         RefreshDecision::Rotate

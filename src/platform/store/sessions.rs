@@ -78,7 +78,9 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 /// What [`session`] reads.
 const COLUMNS: &str = "id, account, device_name, created_at, refreshed_at, persistent, idle_millis, absolute_millis";
 /// Of a session that has not ended by itself at `?1`.
-const LIVE: &str = "refreshed_at + idle_millis > ?1 AND created_at + absolute_millis > ?1";
+/// As `Lifetime::holds` says.
+const LIVE: &str = "refreshed_at + idle_millis > ?1 AND created_at + absolute_millis > ?1
+    AND refreshed_at - idle_millis <= ?1";
 
 /// The session, when it exists and has not ended by itself.
 pub fn find_live(database: &Connection, id: SessionId, now: Timestamp) -> rusqlite::Result<Option<Session>> {
