@@ -30,7 +30,14 @@ pub fn routes() -> OpenApiRouter<App> {
 ), security(("bearer" = [])))]
 async fn doctor(State(app): State<App>, _operator: Operator) -> Result<axum::Json<Checkup>, Problem> {
     let mut checks = workers(&app);
-    checks.extend([files(&app), master_key(&app), recovery(&app).await?, schema(), anchor(&app).await?]);
+    checks.extend([
+        writing(&app).await,
+        files(&app),
+        master_key(&app),
+        recovery(&app).await?,
+        schema(),
+        anchor(&app).await?,
+    ]);
     checks.extend([clock(&app).await?, descriptors()]);
     checks.extend(workspaces(&app).await);
     checks.extend(fences(&app).await);
@@ -46,6 +53,14 @@ pub fn workers(app: &Services) -> Vec<Check> {
         way_out: (seen.state != CheckState::Ok).then(|| seen.way_out.to_owned()),
     };
     app.health.checks().into_iter().map(check).collect()
+}
+
+/// The watch looks again every few seconds; who asks wants to know how it is now.
+async fn writing(app: &Services) -> Check {
+    match app.store.try_disk().await {
+        Ok(()) => Check::ok("writing", "the disk of the data takes what is written"),
+        Err(error) => Check::fail("writing", error.to_string(), "the message says what to do; reads go on meanwhile"),
+    }
 }
 
 fn files(app: &Services) -> Check {

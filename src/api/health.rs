@@ -125,15 +125,29 @@ impl Watch {
             self.answers += 1;
         }
         let goes_on = self.store.goes_on(self.answers, app.clock.instant(), STANDSTILL_OF_STORE);
-        match answer {
-            Ok(Err(error)) if goes_on => Seen {
+        let has_answered = answer.is_ok();
+        let refusal = match answer {
+            Ok(Err(error)) => Some(error),
+            // An empty transaction needs no room, so it says nothing of a disk that has refused a real one.
+            Ok(Ok(())) if app.store.disk_refused() => app.store.try_disk().await.err(),
+            Ok(Ok(())) | Err(_) => None,
+        };
+        match refusal {
+            Some(error) if goes_on => Seen {
                 name: "store",
                 state: CheckState::Fail,
                 says: match error {
-                    StoreError::DiskFull { .. } => "system.db cannot be written: the disk is full",
+                    StoreError::DiskFull { .. } => "changes are refused: the disk of the data is full",
+                    StoreError::DiskReadOnly { .. } => "changes are refused: the disk of the data is read-only",
                     _ => "system.db cannot be written",
                 },
-                way_out: "the log says why; `conclave status` shows the state of the files",
+                way_out: match error {
+                    StoreError::DiskFull { .. } => "free space: it goes on by itself, and nothing acknowledged is lost",
+                    StoreError::DiskReadOnly { .. } => {
+                        "the system log says why; make it writable again: nothing acknowledged is lost"
+                    }
+                    _ => "the log says why; `conclave status` shows the state of the files",
+                },
                 is_fatal: false,
             },
             _ if goes_on && system.state() != "open" => Seen {
@@ -141,6 +155,13 @@ impl Watch {
                 state: CheckState::Warn,
                 says: "system.db is read-only, because it does not agree with the anchor",
                 way_out: "put the right file back, or confirm with `conclave workspace accept-rollback system`",
+                is_fatal: false,
+            },
+            _ if goes_on && !has_answered => Seen {
+                name: "store",
+                state: CheckState::Warn,
+                says: "system.db takes longer than seconds to answer",
+                way_out: "look at the disk of the data and at what else writes to it",
                 is_fatal: false,
             },
             _ => worker("store", goes_on, "system.db answers", "the store does not answer"),

@@ -11,6 +11,7 @@ use crate::config::ConfigError;
 use crate::lifecycle::LifecycleError;
 use crate::platform::recovery::KitError;
 use crate::platform::store::error::StoreError;
+use crate::platform::trust::TrustError;
 
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +122,7 @@ fn lifecycle_code(error: &LifecycleError) -> u8 {
         LifecycleError::Store(StoreError::Exposed { .. } | StoreError::Io { .. }) => 64,
         LifecycleError::Provision(_) => 64,
         LifecycleError::Store(StoreError::InUse { .. }) => 75,
+        LifecycleError::Store(error) | LifecycleError::Trust(TrustError::Store(error)) if error.is_of_the_disk() => 74,
         LifecycleError::Store(_) => 65,
         LifecycleError::Listen(_) | LifecycleError::Sockets(_) => 71,
         LifecycleError::Claim(_)

@@ -24,8 +24,10 @@ impl From<StoreError> for Problem {
             | StoreError::WrongKey { .. }
             | StoreError::Foreign { .. }
             | StoreError::Damaged { .. }
+            | StoreError::LogDamaged { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::DiskFull { .. }
+            | StoreError::DiskReadOnly { .. }
             | StoreError::DiskFailing { .. }
             | StoreError::RolledBack { .. } => {
                 tracing::error!(store.state = error.state(), error = %error, "a workspace cannot be used");

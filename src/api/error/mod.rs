@@ -195,7 +195,11 @@ impl Problem {
                 format!("After wrong tries this name has to wait {} s.", seconds(*wait)).into()
             }
             Self::Forbidden(right) => format!("This needs {right}.").into(),
-            Self::WorkspaceUnavailable(state) => format!("The workspace is in state {state}.").into(),
+            Self::WorkspaceUnavailable(state) => match *state {
+                "disk-full" => "The workspace is in state disk-full: nothing was changed, and it goes on by itself when there is room on the disk of the appliance.".into(),
+                "disk-read-only" => "The workspace is in state disk-read-only: nothing was changed, and it goes on when the disk of the appliance can be written again.".into(),
+                state => format!("The workspace is in state {state}.").into(),
+            },
             Self::SetupCodeWrong(0) => "This is not the setup code, and it was the last try.".into(),
             Self::SetupCodeWrong(1) => "This is not the setup code. One try is left.".into(),
             Self::SetupCodeWrong(left) => format!("This is not the setup code. {left} tries are left.").into(),

@@ -296,7 +296,7 @@ impl ProblemKind {
                 "workspace-unavailable",
                 "Workspace not available",
                 "The workspace is in a state in which it cannot be used; the answer names it.",
-                "The operator sees the reason with `conclave workspace show`.",
+                "The operator sees the reason and what to do with `conclave doctor` and `conclave workspace show`.",
             ),
             Self::AlreadyClaimed => text(
                 S::CONFLICT,

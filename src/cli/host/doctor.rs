@@ -3,7 +3,7 @@
 //! seen from the host, half by the appliance itself.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -338,10 +338,18 @@ fn commit_time(data_dir: &Path) -> Check {
             "put the data on a local disk with a write cache that survives a power cut",
         ),
         Ok(slowest) => Check::ok(NAME, format!("a commit takes up to {:.1} ms", slowest.as_secs_f64() * 1_000.0)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let says = format!("there is no {}", data_dir.display());
             Check::warn(NAME, says, "name the configuration that the appliance runs with: --config FILE")
         }
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Check::fail(NAME, format!("{}: {error}", path.display()), "free space on the disk of the data")
+        }
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Check::fail(
+            NAME,
+            format!("{}: {error}", path.display()),
+            "the system log says why the disk is read-only; make it writable again",
+        ),
         Err(error) => Check::warn(NAME, format!("{}: {error}", path.display()), "run this as root"),
     }
 }

@@ -12,12 +12,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use crate::platform::store::error::{StoreError, from_sqlite};
-use crate::platform::store::files;
+use crate::platform::store::{files, log};
 use crate::values::id::WorkspaceId;
 use crate::values::secret::Key256;
 
 /// SQLCipher's page size, in bytes (its default, so the stock tool opens the file).
-const PAGE: u64 = 4_096;
+pub(super) const PAGE: u64 = 4_096;
 
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,11 +102,17 @@ fn open_existing(path: &Path, key: &Key256, workspace: WorkspaceId, check: Check
     if owner != workspace.to_string() {
         return Err(StoreError::Foreign { path: path.to_owned(), found: owner, expected: workspace.to_string() });
     }
-    if check == Check::Everything
-        && let Err(damage) = check_every_page(&connection, path)
-        && !recovers(path, key)
-    {
-        return Err(damage);
+    if check == Check::Everything {
+        // Nobody commits while the log is looked at.
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
+        let held = log::check(&beside(path, "wal"));
+        connection.execute_batch("ROLLBACK").map_err(sql)?;
+        held?;
+        if let Err(damage) = check_every_page(&connection, path)
+            && !recovers(path, key)
+        {
+            return Err(damage);
+        }
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sql)?;
     Ok(connection)

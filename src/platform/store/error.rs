@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::platform::store::{database, files};
+
 /// A file or database did not do what was asked. Nothing was written, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -88,6 +90,17 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// What was acknowledged lies in a write-ahead log that does not hold.
+    #[error(
+        "{path}: is damaged ({detail}): it was changed outside the appliance, and acknowledged changes lie in it. Restore the database from a backup, and remove this log of it",
+        path = path.display()
+    )]
+    LogDamaged {
+        /// The log.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
     /// A newer release wrote it.
     #[error(
         "{path}: has schema {found}, and this release knows schemas up to {supported}: install the newer release again, or restore a backup made before the upgrade",
@@ -119,7 +132,16 @@ pub enum StoreError {
     /// There is no room left.
     #[error("{path}: the disk is full: free space, nothing that was acknowledged is lost", path = path.display())]
     DiskFull {
-        /// The database.
+        /// The file that was to be written.
+        path: PathBuf,
+    },
+    /// Nothing can be written.
+    #[error(
+        "{path}: the disk is read-only: the system log says why (a disk that fails is made so). Make it writable again, and restart the appliance if it was mounted anew; nothing that was acknowledged is lost",
+        path = path.display()
+    )]
+    DiskReadOnly {
+        /// The file that was to be written.
         path: PathBuf,
     },
     /// The disk or the file system failed.
@@ -144,7 +166,16 @@ impl StoreError {
     /// An I/O failure, for `map_err`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { path, action, source }
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::DiskReadOnly { path },
+            _ => Self::Io { path, action, source },
+        }
+    }
+
+    /// Whether it is the disk that refuses, not the file that is ill.
+    pub const fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::DiskReadOnly { .. } | Self::DiskFailing { .. })
     }
 
     /// The same of another file, of which this one is a copy.
@@ -152,6 +183,7 @@ impl StoreError {
     pub fn at(mut self, original: &Path) -> Self {
         match &mut self {
             Self::Sealed { .. } => {}
+            Self::LogDamaged { path, .. } => *path = database::beside(original, "wal"),
             Self::Io { path, .. }
             | Self::Exposed { path, .. }
             | Self::InUse { path }
@@ -164,6 +196,7 @@ impl StoreError {
             | Self::RolledBack { path }
             | Self::Busy { path }
             | Self::DiskFull { path }
+            | Self::DiskReadOnly { path }
             | Self::DiskFailing { path, .. }
             | Self::Sql { path, .. } => original.clone_into(path),
         }
@@ -172,7 +205,10 @@ impl StoreError {
 
     /// Whether the connection that gave this must not be used again.
     pub const fn kills_connection(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::WrongKey { .. } | Self::DiskFailing { .. })
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::LogDamaged { .. } | Self::WrongKey { .. } | Self::DiskFailing { .. }
+        )
     }
 
     /// The state this puts a workspace in, as the API and the CLI name it.
@@ -180,12 +216,13 @@ impl StoreError {
         match self {
             Self::SealedKey { .. } | Self::Sealed { .. } => "sealed",
             Self::WrongKey { .. } | Self::Foreign { .. } => "swapped",
-            Self::Damaged { .. } => "damaged",
+            Self::Damaged { .. } | Self::LogDamaged { .. } => "damaged",
             Self::NewerSchema { .. } => "newer-schema",
             Self::RolledBack { .. } => "rolled-back",
             Self::Io { .. } | Self::Malformed { .. } | Self::Exposed { .. } => "unreadable",
             Self::InUse { .. } | Self::Busy { .. } | Self::Sql { .. } => "failing",
             Self::DiskFull { .. } => "disk-full",
+            Self::DiskReadOnly { .. } => "disk-read-only",
             Self::DiskFailing { .. } => "disk-failing",
         }
     }
@@ -193,14 +230,27 @@ impl StoreError {
 
 /// Turns what SQLite says into what an operator can act on.
 pub fn from_sqlite(path: &Path, source: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, SystemIoFailure};
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure};
     let path = path.to_owned();
+    let source = match source {
+        // A file that was written in the transaction says itself what is wrong.
+        rusqlite::Error::ToSqlConversionFailure(inner) => match inner.downcast::<StoreError>() {
+            Ok(error) => return *error,
+            Err(inner) => rusqlite::Error::ToSqlConversionFailure(inner),
+        },
+        source => source,
+    };
     let rusqlite::Error::SqliteFailure(failure, detail) = &source else { return StoreError::Sql { path, source } };
     match failure.code {
         NotADatabase => StoreError::WrongKey { path },
         DatabaseCorrupt => StoreError::Damaged { path, detail: detail.clone().unwrap_or_else(|| failure.to_string()) },
         DiskFull => StoreError::DiskFull { path },
-        SystemIoFailure => StoreError::DiskFailing { path, source },
+        // SQLite has one word for every disk that does not write, so the disk is asked.
+        SystemIoFailure | CannotOpen | ReadOnly => match files::try_writing_beside(&path) {
+            Err(error) if error.is_of_the_disk() => error,
+            _ if failure.code == SystemIoFailure => StoreError::DiskFailing { path, source },
+            _ => StoreError::Sql { path, source },
+        },
         _ => StoreError::Sql { path, source },
     }
 }

@@ -260,6 +260,23 @@ pub fn give_to_owner_of(directory: &Path, file: &Path) -> Result<(), StoreError>
         .map_err(StoreError::io(file, "give to the appliance's user"))
 }
 
+/// As much as a commit may need, in bytes.
+const TRIED: usize = 256 << 10;
+
+/// Whether the disk takes what is written: a file is made beside `path`, synced and removed. The error names `path`,
+/// which is what cannot be written.
+pub fn try_writing_beside(path: &Path) -> Result<(), StoreError> {
+    let tried = path.with_file_name("tried.new");
+    let write = || {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&tried)?;
+        file.write_all(&vec![0; TRIED])?;
+        file.sync_all()
+    };
+    let written = write();
+    drop(fs::remove_file(&tried));
+    written.map_err(StoreError::io(path, "write beside"))
+}
+
 /// Makes directory entries durable.
 pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
     File::open(directory).and_then(|file| file.sync_all()).map_err(StoreError::io(directory, "sync the directory"))

@@ -4,6 +4,7 @@
 //! All SQL lives below this folder, one file a table family. Formats: `docs/files.md`.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
@@ -38,6 +39,7 @@ pub mod error;
 pub mod files;
 pub mod keyring;
 pub mod links;
+mod log;
 pub mod policy;
 pub mod preflight;
 pub mod registry;
@@ -93,6 +95,7 @@ pub struct Store {
     identity: Arc<Identity>,
     limits: Limits,
     lru: Mutex<Lru>,
+    refused: Arc<AtomicBool>,
     // Dropped in this order: the handles above, then the wait for their files, then the lock.
     writers: Writers,
     _lock: DirectoryLock,
@@ -119,7 +122,8 @@ impl Store {
         let identity = Arc::new(keys.identity().ok_or_else(|| sealed_system(&layout, &keyring))?);
         let anchor = Arc::new(Anchor::load(layout.anchor(), identity.public())?);
         let writers = Writers::default();
-        let shared = Shared { anchor: Arc::clone(&anchor), writers: writers.register() };
+        let refused = Arc::<AtomicBool>::default();
+        let shared = Shared { anchor: Arc::clone(&anchor), writers: writers.register(), refused: Arc::clone(&refused) };
         let system = if path.exists() {
             Workspace::open(WorkspaceId::SYSTEM, &path, keys, shared, Check::Everything)?
         } else {
@@ -144,6 +148,7 @@ impl Store {
             identity,
             limits,
             lru: Mutex::default(),
+            refused,
             writers,
             _lock: lock,
         })
@@ -245,7 +250,11 @@ impl Store {
     }
 
     fn shared(&self) -> Shared {
-        Shared { anchor: Arc::clone(&self.anchor), writers: self.writers.register() }
+        Shared {
+            anchor: Arc::clone(&self.anchor),
+            writers: self.writers.register(),
+            refused: Arc::clone(&self.refused),
+        }
     }
 
     fn lru(&self) -> std::sync::MutexGuard<'_, Lru> {
@@ -395,6 +404,21 @@ impl Store {
                 "audit head"
             );
         }
+    }
+
+    /// Whether the disk refused a write since it was last tried.
+    pub fn disk_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Tries whether the disk takes what is written.
+    pub async fn try_disk(&self) -> Result<(), StoreError> {
+        let path = self.layout.database(WorkspaceId::SYSTEM);
+        let task = move || files::try_writing_beside(&path);
+        let tried = tokio::task::spawn_blocking(task).await;
+        let tried = tried.unwrap_or(Err(StoreError::Busy { path: self.layout.root().to_owned() }));
+        self.refused.store(tried.is_err(), Ordering::Relaxed);
+        tried
     }
 
     /// Whether the anchor file is the one `system.db` knows of (it may lag by the one write a crash cut off).

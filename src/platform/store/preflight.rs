@@ -71,6 +71,7 @@ const fn is_of_the_file(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Damaged { .. }
+            | StoreError::LogDamaged { .. }
             | StoreError::WrongKey { .. }
             | StoreError::Foreign { .. }
             | StoreError::Sealed { .. }
@@ -84,14 +85,21 @@ fn look(layout: &Layout, keyring: &Keyring, scratch: &Scratch, workspace: Worksp
         let reason = keyring.sealed(workspace).map_or_else(|| original.display().to_string(), ToString::to_string);
         return Err(StoreError::Sealed { reason });
     };
-    let copy = scratch.copy(&original, keys.file())?;
-    let tried = || {
-        let mut connection = database::open(&copy, keys.file(), workspace, Check::Everything)?;
-        database::migrate(&mut connection, &copy, workspace)?;
-        database::check_every_page(&connection, &copy)
+    let look_once = || {
+        let copy = scratch.copy(&original, keys.file())?;
+        let tried = || {
+            let mut connection = database::open(&copy, keys.file(), workspace, Check::Everything)?;
+            database::migrate(&mut connection, &copy, workspace)?;
+            database::check_every_page(&connection, &copy)
+        };
+        // What is wrong with the copy is wrong with the original.
+        tried().map_err(|error| error.at(&original))
     };
-    // What is wrong with the copy is wrong with the original.
-    tried().map_err(|error| error.at(&original))
+    // But where the log began anew while it was copied: then another copy holds.
+    look_once().or_else(|error| match error {
+        StoreError::Damaged { .. } | StoreError::LogDamaged { .. } => look_once(),
+        error => Err(error),
+    })
 }
 
 /// Where copies are made; removed in the end, whatever happens.
@@ -135,9 +143,6 @@ impl Scratch {
         drop(connection);
         match copied {
             Ok(()) => Ok(copy),
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Err(StoreError::DiskFull { path: self.directory.clone() })
-            }
             Err(error) => Err(StoreError::io(&copy, "copy to")(error)),
         }
     }

@@ -38,6 +38,8 @@ pub struct Shared {
     pub(super) anchor: Arc<Anchor>,
     /// Where writer threads are counted.
     pub(super) writers: Register,
+    /// Whether the disk refused a write of any of them, until it is tried again.
+    pub(super) refused: Arc<AtomicBool>,
 }
 
 /// An open workspace. Dropping the last handle closes the file, on its writer thread.
@@ -49,6 +51,7 @@ pub struct Workspace {
     writer: SyncSender<Job>,
     readers: Mutex<Vec<Connection>>,
     failed: Arc<AtomicBool>,
+    refused: Arc<AtomicBool>,
     read_only: AtomicBool,
 }
 
@@ -92,7 +95,7 @@ impl Workspace {
     ) -> Result<Self, StoreError> {
         let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
-        let Shared { anchor, writers } = shared;
+        let Shared { anchor, writers, refused } = shared;
         let running = writers.enter();
         thread::Builder::new()
             .name("store-writer".to_owned())
@@ -113,6 +116,7 @@ impl Workspace {
             writer,
             readers,
             failed,
+            refused,
             read_only: AtomicBool::new(read_only),
         })
     }
@@ -226,6 +230,9 @@ impl Workspace {
     fn note(&self, error: StoreError) -> StoreError {
         if error.kills_connection() {
             self.failed.store(true, Ordering::Relaxed);
+        }
+        if error.is_of_the_disk() {
+            self.refused.store(true, Ordering::Relaxed);
         }
         error
     }
