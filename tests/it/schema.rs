@@ -209,7 +209,8 @@ fn a_workspace_that_stands_still_is_answered_as_the_document_says() {
     let mut asked = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            if !operation["security"].is_array() || path.starts_with("/api/v1/system/") {
+            // Numbers are for tokens of programs, which belong to no workspace.
+            if !operation["security"].is_array() || path.starts_with("/api/v1/system/") || path == "/metrics" {
                 continue;
             }
             let method = method.to_uppercase();
