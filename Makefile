@@ -11,7 +11,7 @@ DEB_PACKAGES := dh:debhelper dpkg-buildpackage:dpkg-dev lintian:lintian
 SYSTEM_PACKAGES := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container nsenter:util-linux pgrep:procps zstd:zstd \
 	promtool:prometheus nft:nftables nix-instantiate:nix-bin curl:curl openssl:openssl python3:python3
 TEST_PACKAGES := openssl:openssl strace:strace python3:python3 pip3:python3-pip chromium:chromium certutil:libnss3-tools \
-	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux opusdec:opus-tools gdb:gdb nix-instantiate:nix-bin systemd-escape:systemd
+	node:nodejs npm:npm curl:curl xxd:xxd setpriv:util-linux mount:mount mkfs.ext4:e2fsprogs opusdec:opus-tools gdb:gdb nix-instantiate:nix-bin systemd-escape:systemd
 
 # Everything is built once with the doors for the tests, and shared by every stage.
 FEATURES := --all-features

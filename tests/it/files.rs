@@ -19,19 +19,19 @@ use crate::claim::PROVISION;
 use crate::harness::{Appliance, files_below};
 
 /// Every file below a directory with its bytes.
-fn snapshot(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn snapshot(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files_below(directory, "").into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-const NOTHING: [PathBuf; 0] = [];
+pub const NOTHING: [PathBuf; 0] = [];
 
 /// What is not the same in both.
-fn changed<T: PartialEq>(before: &BTreeMap<PathBuf, T>, after: &BTreeMap<PathBuf, T>) -> Vec<PathBuf> {
+pub fn changed<T: PartialEq>(before: &BTreeMap<PathBuf, T>, after: &BTreeMap<PathBuf, T>) -> Vec<PathBuf> {
     let all = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path));
     all.cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -45,15 +45,15 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn database(appliance: &Appliance, id: &str) -> PathBuf {
+pub fn database(appliance: &Appliance, id: &str) -> PathBuf {
     appliance.data_dir().join("workspaces").join(id).join("workspace.db")
 }
 
-fn key_file(appliance: &Appliance, id: &str) -> PathBuf {
+pub fn key_file(appliance: &Appliance, id: &str) -> PathBuf {
     appliance.data_dir().join("keys").join(format!("{id}.json"))
 }
 
@@ -97,7 +97,7 @@ fn age_into_the_future(path: &Path, key: &str) {
 }
 
 /// Every line is one of our logger or our command line: a library that talks past both gives itself away.
-fn only_our_lines(log: &str) {
+pub fn only_our_lines(log: &str) {
     for line in log.lines() {
         let ours = line.starts_with("conclave: ")
             || (line.get(..27).is_some_and(|time| time.ends_with('Z') && time.contains('T'))
@@ -454,7 +454,7 @@ fn a_system_file_from_before_the_claim_had_a_table_starts_and_nobody_claims_it_a
     connection.pragma_update(None, "key", format!("x'{}'", raw_key(&appliance.data_dir(), &system))).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE claim; DROP TABLE one_time_links; DROP TABLE policy; DROP TABLE agreements; DROP TABLE approvals;
+            "DROP TABLE api_tokens; DROP TABLE claim; DROP TABLE one_time_links; DROP TABLE policy; DROP TABLE agreements; DROP TABLE approvals;
              ALTER TABLE accounts DROP COLUMN roles; ALTER TABLE accounts DROP COLUMN replayed_at; ALTER TABLE sessions DROP COLUMN persistent;
              ALTER TABLE sessions DROP COLUMN idle_millis; ALTER TABLE sessions DROP COLUMN absolute_millis;
              INSERT INTO settings (key, value) VALUES ('claimed_at', '2026-01-02T03:04:05.000Z');

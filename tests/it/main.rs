@@ -24,6 +24,7 @@ mod credentials;
 mod demo;
 mod docs;
 mod exit_codes;
+mod failures;
 mod files;
 mod fuzz;
 mod harness;

@@ -4,7 +4,7 @@
 mod churn;
 mod comeback;
 pub mod hall;
-mod hostile;
+pub mod hostile;
 mod moderation;
 mod secrecy;
 mod talk;

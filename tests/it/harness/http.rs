@@ -16,6 +16,7 @@ use conclave::values::time::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use serde_json::{Value, json};
 
@@ -187,6 +188,28 @@ pub fn client_config(root_pem: &str) -> Arc<ClientConfig> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Arc::new(config)
+}
+
+/// The same, for a client whose clock is so many seconds ahead, or behind.
+pub fn client_config_at(root_pem: &str, ahead_secs: i64) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_details(Arc::new(tls::provider()), Arc::new(Ahead(ahead_secs)))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct Ahead(i64);
+
+impl TimeProvider for Ahead {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs().checked_add_signed(self.0)?)))
+    }
 }
 
 /// A client that takes any certificate, as a person does who compares its fingerprint: before the claim there is no root.

@@ -161,6 +161,12 @@ impl Appliance {
         self.restart();
     }
 
+    /// Starts again with these arguments of `serve`.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
+        self.restart();
+    }
+
     /// Starts again on all addresses of this machine.
     pub fn restart_on_all(&mut self) {
         self.listen = SocketAddr::from(([0, 0, 0, 0], 0));

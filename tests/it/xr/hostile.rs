@@ -338,7 +338,7 @@ fn who_does_not_read_is_closed_and_the_others_wait_for_nobody() {
 }
 
 /// Shows a ticket with a key at the relay.
-async fn knock(hall: &Hall, ticket: &str, key: [u8; 32]) -> (Session, SendStream, RecvStream) {
+pub async fn knock(hall: &Hall, ticket: &str, key: [u8; 32]) -> (Session, SendStream, RecvStream) {
     let session = hall.connect(Kind::Quic).await;
     let (mut send, receive) = session.open_bi().await.unwrap();
     let join = Join { version: 1, ticket: ticket.to_owned(), key: key.to_vec(), avatar: Vec::new() };
