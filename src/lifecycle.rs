@@ -115,6 +115,9 @@ pub struct Options {
     /// Let a tracer of the same user look into the process.
     #[cfg(feature = "test-hooks")]
     pub traceable: bool,
+    /// End as if something had failed after the files were opened.
+    #[cfg(feature = "test-hooks")]
+    pub ends_before_ready: bool,
     /// How far the clock is ahead when the appliance starts.
     #[cfg(feature = "test-hooks")]
     pub clock_offset_millis: i64,
@@ -206,7 +209,12 @@ where
             server.serve_tls(listener, tls, router.clone())?;
         }
         server.serve_local(admin, router)?;
+        #[cfg(feature = "test-hooks")]
+        if options.ends_before_ready {
+            return Err(std::io::Error::other("it was told to").into());
+        }
         notify(sd_notify::NotifyState::Ready);
+        services.store.layout().forget_before()?;
         tracing::info!(https.addresses = ?https, https.handed_over = handed_over, version = env!("CARGO_PKG_VERSION"), "serving");
 
         let upkeep = tokio::spawn(upkeep(Arc::clone(&services)));

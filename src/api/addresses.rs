@@ -61,11 +61,15 @@ async fn hand_over(
     local: LocalOperator,
     Json(request): Json<Addresses>,
 ) -> Result<axum::Json<Addresses>, Problem> {
-    let mut addresses: Vec<IpAddr> = request.addresses.iter().map(IpAddr::to_canonical).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if addresses.len() > Addresses::MAX || addresses.iter().any(IpAddr::is_unspecified) {
-        let reason = format!("addresses: {} at most, and none that stands for all", Addresses::MAX);
+    // In the order of the host: the first one is the one to type.
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in request.addresses.iter().map(IpAddr::to_canonical) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.len() > Addresses::MAX || !addresses.iter().all(is_of_one_host) {
+        let reason = format!("addresses: {} at most, each of one host and not of itself alone", Addresses::MAX);
         return Err(Problem::InvalidBody(reason));
     }
     if addresses != app.addresses.all() {
@@ -81,11 +85,16 @@ async fn hand_over(
             Ok(())
         };
         app.store.system().write(write).await?;
-        // A certificate names them from now on, those that the root permits.
-        for address in &addresses {
-            app.trust.tls_for(SocketAddr::new(*address, 0));
-        }
-        app.trust.renew(&app.store).await?;
     }
+    // A certificate names them from now on, those that the root permits.
+    for address in &addresses {
+        app.trust.tls_for(SocketAddr::new(*address, 0));
+    }
+    app.trust.renew(&app.store).await?;
     Ok(axum::Json(Addresses { addresses }))
+}
+
+fn is_of_one_host(address: &IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || is_broadcast)
 }

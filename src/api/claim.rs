@@ -124,11 +124,11 @@ pub fn urls(app: &Services, path: &str) -> Vec<String> {
     };
     let authority = app.trust.certificates().authority();
     let names = authority.iter().flat_map(|authority| authority.scope().names()).map(ToString::to_string);
-    let named = listened_on(app);
+    let reached = listened_on(app);
     let inside =
         |address: &IpAddr| authority.as_ref().is_none_or(|authority| authority.scope().includes_address(*address));
     let bracketed = |address: IpAddr| if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
-    let mut hosts: Vec<String> = names.chain(named.filter(inside).map(bracketed)).collect();
+    let mut hosts: Vec<String> = names.chain(reached.filter(inside).map(bracketed)).collect();
     if hosts.is_empty() {
         hosts.push(sys::host_name());
     }
@@ -137,10 +137,15 @@ pub fn urls(app: &Services, path: &str) -> Vec<String> {
 
 /// The addresses by which the appliance can be reached, as far as they are known.
 pub fn listened_on(app: &Services) -> impl Iterator<Item = IpAddr> {
-    let on_all = app.https.iter().any(|address| address.ip().is_unspecified());
-    let told = if on_all { app.addresses.all() } else { Vec::new() };
-    let named: Vec<IpAddr> = app.https.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect();
-    named.into_iter().chain(told)
+    let on_all = |v4: bool| app.https.iter().any(|all| all.ip().is_unspecified() && all.is_ipv4() == v4);
+    let told = app.addresses.all().into_iter().filter(|address| on_all(address.is_ipv4()));
+    let told: Vec<IpAddr> = told.collect();
+    named(app).chain(told)
+}
+
+/// Those among them that it was told to listen on one by one.
+pub fn named(app: &Services) -> impl Iterator<Item = IpAddr> {
+    app.https.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified())
 }
 
 /// Judges a setup code before anything is computed for whoever typed it. A wrong one takes a try.

@@ -75,6 +75,7 @@ impl Pulse {
 /// Looks at all workers.
 #[derive(Debug)]
 pub struct Watch {
+    looked: Instant,
     relay: Pulse,
     hashing: Pulse,
     store: Pulse,
@@ -85,11 +86,17 @@ impl Watch {
     /// Begins to look.
     pub fn begin(app: &Services) -> Self {
         let now = app.clock.instant();
-        Self { relay: Pulse::new(now), hashing: Pulse::new(now), store: Pulse::new(now), answers: 0 }
+        Self { looked: now, relay: Pulse::new(now), hashing: Pulse::new(now), store: Pulse::new(now), answers: 0 }
     }
 
     /// Looks once. Says whether the appliance can go on.
     pub async fn look(&mut self, app: &Services) -> bool {
+        let now = app.clock.instant();
+        if now.duration_since(self.looked) >= STANDSTILL {
+            // The whole process stood still, or the machine: nobody else could move either.
+            *self = Self { answers: self.answers, ..Self::begin(app) };
+        }
+        self.looked = now;
         let seen = vec![self.relay(app), self.store(app).await, self.hashing(app), disk(app), certificates(app)];
         let goes_on = !seen.iter().any(|seen| seen.is_fatal);
         let before = app.health.checks();

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use tokio::sync::Semaphore;
+
 use crate::api::asker::Asker;
 use crate::api::claim::ShownCode;
 use crate::api::health::Health;
@@ -68,6 +70,8 @@ pub struct Services {
     pub metrics: Metrics,
     /// What the watch saw last.
     pub health: Health,
+    /// Whose turn it is to look at everything.
+    pub doctor: Semaphore,
     /// A socket of the relay that the service manager made, for seeing that nothing leaves over it.
     pub handed_over: Option<UdpSocket>,
     /// Where the master key is when it was sealed.
@@ -123,6 +127,7 @@ impl Services {
             counters: server.counters,
             metrics: Metrics::default(),
             health: Health::default(),
+            doctor: Semaphore::new(1),
             handed_over: server.handed_over,
             sealed_master_key: server.sealed_master_key,
             drain: server.drain,

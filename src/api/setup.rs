@@ -106,7 +106,10 @@ fn proposed(app: &Services, newcomer: &Newcomer, addressed: Option<&str>) -> (Ve
         Peer::Network { local, .. } => Some(local.ip()),
         Peer::Local { .. } => None,
     };
-    let addresses = host.parse().ok().into_iter().chain(local).chain(claim::listened_on(app));
+    // Who comes over the network, and has typed no code yet, learns of no other network of this host.
+    let known: Vec<IpAddr> =
+        if newcomer.is_local { claim::listened_on(app).collect() } else { claim::named(app).collect() };
+    let addresses = host.parse().ok().into_iter().chain(local).chain(known);
     let mut networks: Vec<IpNet> = addresses.filter_map(around).collect();
     networks.sort();
     networks.dedup();

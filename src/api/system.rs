@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The appliance itself: health, trust, status.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -12,10 +13,12 @@ use utoipa_axum::routes;
 use crate::api::claim;
 use crate::api::error::{Problem, Refused};
 use crate::api::extract::Query;
-use crate::api::principal::Operator;
+use crate::api::principal::{self, Operator};
 use crate::api::services::App;
+use crate::api::types::doctor::Check;
 use crate::api::types::{Base64, Status, TrustView};
-use crate::api::views;
+use crate::api::{doctor, views};
+use crate::platform::https::Peer;
 use crate::platform::store::claim as stored;
 
 /// Routes that need nobody, at the root.
@@ -34,10 +37,9 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct HowMuch {
-    /// Every check by name, and how it is.
+    /// Every check by name, and how it is; on the host also what was seen, and the way out.
     #[param(value_type = Option<String>, allow_reserved)]
     verbose: Option<String>,
 }
@@ -46,7 +48,11 @@ struct HowMuch {
 #[utoipa::path(get, path = "/healthz", tag = "system", params(HowMuch), responses(
     (status = 200, body = String, content_type = "text/plain"),
 ))]
-async fn health(State(app): State<App>, Query(how_much): Query<HowMuch>) -> Result<String, Problem> {
+async fn health(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Query(how_much): Query<HowMuch>,
+) -> Result<String, Problem> {
     if app.drain.is_stopping() {
         return Err(Problem::Stopping);
     }
@@ -55,9 +61,20 @@ async fn health(State(app): State<App>, Query(how_much): Query<HowMuch>) -> Resu
     if how_much.verbose.is_none() {
         return Ok("ok\n".to_owned());
     }
-    let checks = app.health.checks().into_iter();
-    let lines = checks.map(|seen| format!("{} {}\n", seen.state.as_str(), seen.name));
-    Ok(format!("ok serving\n{}", lines.collect::<String>()))
+    let is_local = principal::is_local_operator(peer, &app);
+    let checks = if is_local { doctor::at_once(&app).await? } else { doctor::workers(&app) };
+    let goes_on = !app.health.checks().iter().any(|seen| seen.is_fatal);
+    let line = |check: Check| {
+        let Check { name, state, says, way_out } = check;
+        let more = if is_local {
+            format!(": {says}{}", way_out.map(|out| format!(" → {out}")).unwrap_or_default())
+        } else {
+            String::new()
+        };
+        format!("{} {name}{more}\n", state.as_str())
+    };
+    let lines: String = checks.into_iter().map(line).collect();
+    Ok(format!("{} serving\n{lines}", if goes_on { "ok" } else { "fail" }))
 }
 
 /// What TLS presents, and what to trust.

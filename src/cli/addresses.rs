@@ -2,7 +2,7 @@
 //! The addresses of this host. The appliance cannot look at them itself: in its network namespace there is only
 //! loopback.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use hyper::Method;
 
@@ -16,14 +16,31 @@ pub async fn hand_over(door: &Door) -> Result<Addresses, Failure> {
     Ok(door.client.send_json(Method::PUT, "/api/v1/system/addresses", &addresses).await?)
 }
 
-/// Loopback and link-local addresses apart, IPv4 first: those that others can type.
+/// Loopback and link-local addresses apart: those that others can type, first the ones by which this host reaches
+/// others. A bridge of containers or a tunnel is an address too, and nobody's to type.
 pub fn of_this_host() -> std::io::Result<Vec<IpAddr>> {
     let all = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip());
     let mut addresses: Vec<IpAddr> = all.filter(is_for_others).collect();
-    addresses.sort_unstable();
+    let used = used_for_others();
+    addresses.sort_unstable_by_key(|address| (!used.contains(address), *address));
     addresses.dedup();
     addresses.truncate(Addresses::MAX);
     Ok(addresses)
+}
+
+/// By the default routes. No packet is sent: connecting a UDP socket only looks up the way, here to addresses of
+/// documentation (RFC 5737, RFC 3849).
+fn used_for_others() -> Vec<IpAddr> {
+    let ways: [(IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    ];
+    let way = |(here, there)| {
+        let socket = UdpSocket::bind((here, 0)).ok()?;
+        socket.connect((there, 9)).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    };
+    ways.into_iter().filter_map(way).collect()
 }
 
 fn is_for_others(address: &IpAddr) -> bool {

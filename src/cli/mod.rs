@@ -228,6 +228,10 @@ struct Door {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     #[cfg(feature = "test-hooks")]
+    if std::env::var_os("CONCLAVE_TEST_GOOD_MIGRATION").is_some() {
+        crate::platform::store::database::faults::inject_good_migration();
+    }
+    #[cfg(feature = "test-hooks")]
     if std::env::var_os("CONCLAVE_TEST_BAD_MIGRATION").is_some() {
         crate::platform::store::database::faults::inject_bad_migration();
     }
@@ -353,6 +357,8 @@ fn serve_config(common: &Common, serve: Serve) -> Result<(Config, Options), Fail
         cheap_passwords: serve.test_cheap_passwords,
         #[cfg(feature = "test-hooks")]
         traceable: serve.test_traceable,
+        #[cfg(feature = "test-hooks")]
+        ends_before_ready: std::env::var_os("CONCLAVE_TEST_ENDS_BEFORE_READY").is_some(),
         #[cfg(feature = "test-hooks")]
         clock_offset_millis: serve.test_clock_offset,
     };

@@ -31,7 +31,13 @@ pub enum Tried {
 /// A new connection.
 pub fn connect_anew() -> Tried {
     let [outside, ..] = OUTSIDE_V4;
-    verdict(TcpStream::connect_timeout(&SocketAddr::new(outside.into(), PORT), PATIENCE).map(drop))
+    match TcpStream::connect_timeout(&SocketAddr::new(outside.into(), PORT), PATIENCE) {
+        // The service's own network namespace has no way out.
+        Err(error) if error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::NETUNREACH) => {
+            Tried::Refused(error.to_string())
+        }
+        connected => verdict(connected.map(drop)),
+    }
 }
 
 /// A datagram over a socket that the service manager made, to addresses outside every client network.
@@ -65,9 +71,9 @@ fn verdict(result: io::Result<()>) -> Tried {
     let Err(error) = result else { return Tried::Left };
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::PERM | Errno::ACCESS | Errno::AFNOSUPPORT) => Tried::Refused(error.to_string()),
-        // There is no way out of a network namespace that has none.
-        Some(Errno::NETUNREACH) => Tried::Refused(error.to_string()),
         Some(Errno::AGAIN | Errno::INPROGRESS | Errno::TIMEDOUT) => Tried::Left,
+        // Somebody answered.
+        Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::HOSTUNREACH) => Tried::Left,
         _ if error.kind() == io::ErrorKind::TimedOut => Tried::Left,
         _ => Tried::NotTried(error.to_string()),
     }

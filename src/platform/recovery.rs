@@ -197,7 +197,7 @@ pub fn restore(layout: &Layout, typed: &SecretText) -> Result<Restored, KitError
     if master_key.exists() {
         return Err(KitError::MasterKeyThere { path: master_key.display().to_string() });
     }
-    let file = parse(&path, &files::read_private(&path)?)?;
+    let file = parse(&path, &files::read_private_in_place(&path)?)?;
     let seed = seed(typed)?;
     if hex::encode(seed.public()?.to_bytes()) != file.public_key {
         return Err(KitError::OtherKit { expected: file.public_key });

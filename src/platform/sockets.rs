@@ -5,6 +5,7 @@
 //! and they stay open while it restarts. What is what follows from the socket: TCP is HTTPS, UDP is the relay, a Unix
 //! socket is the door of the command line.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -66,6 +67,14 @@ impl Sockets {
         if handed_over == quic.is_empty() {
             let missing = if handed_over { "TCP sockets without UDP ones" } else { "UDP sockets without TCP ones" };
             return Err(SocketError::HandedOver(missing.to_owned()));
+        }
+        let ports_of_quic: BTreeSet<u16> =
+            quic.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.port()).collect();
+        let ports: BTreeSet<u16> = https.iter().map(|listener| listener.address().port()).collect();
+        if ports != ports_of_quic {
+            return Err(SocketError::HandedOver(format!(
+                "TCP on {ports:?} and UDP on {ports_of_quic:?}, which must be the same ports"
+            )));
         }
         let (https, quic) = if handed_over { (https, quic) } else { https::bind(listen)? };
         let (admin, admin_path) = match admin {

@@ -68,6 +68,7 @@ fn half_of_what_is_needed_is_refused_by_name() {
         ("unix,tcp", "TCP sockets without UDP"),
         ("udp", "UDP sockets without TCP"),
         ("unix,tcp,udp,unix", "something in place 3"),
+        ("unix,udp,tcp", "must be the same ports"),
     ] {
         let output = refused(kinds);
         let said = String::from_utf8(output.stderr).unwrap();

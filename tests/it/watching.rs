@@ -10,6 +10,7 @@ use std::time::Duration;
 use conclave::client::carrier::Kind;
 use serde_json::{Value, json};
 
+use crate::harness::http::{Connection, insecure_client};
 use crate::harness::{self, Appliance, BINARY};
 use crate::xr::hall::{Hall, becomes, settled};
 
@@ -122,6 +123,11 @@ fn the_health_page_names_checks_and_says_no_more() {
         lines.sort();
         lines == ["ok certificates", "ok disk", "ok hashing", "ok relay", "ok serving", "ok store"]
     });
+    assert_eq!(appliance.https("GET", "/healthz?who=a-balancer", &[], None).text(), "ok\n");
+    // The host sees what was seen, and the way out.
+    let local = appliance.admin("GET", "/healthz?verbose", None).text();
+    assert!(local.contains("ok anchor: as new as system.db\n"), "{local}");
+    assert!(local.contains("warn master key: a file") && local.contains(" → `conclave key seal`"), "{local}");
 }
 
 #[test]
@@ -159,8 +165,10 @@ fn the_host_tells_its_addresses_and_links_name_them() {
     let mut appliance = Appliance::start();
     let told = |addresses: &Value| appliance.admin("PUT", "/api/v1/system/addresses", Some(addresses));
     let answer = told(&json!({ "addresses": ["192.0.2.9", "::ffff:192.0.2.9", "192.0.2.7"] }));
-    assert_eq!(answer.json(), json!({ "addresses": ["192.0.2.7", "192.0.2.9"] }));
-    assert_eq!(told(&json!({ "addresses": ["0.0.0.0"] })).status, 400);
+    assert_eq!(answer.json(), json!({ "addresses": ["192.0.2.9", "192.0.2.7"] }), "in the order of the host");
+    for wrong in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1", "::1"] {
+        assert_eq!(told(&json!({ "addresses": [wrong] })).status, 400, "{wrong}");
+    }
     let many: Vec<String> = (0..65).map(|n| format!("192.0.2.{n}")).collect();
     assert_eq!(told(&json!({ "addresses": many })).status, 400);
     // An address it does not listen on is no link.
@@ -172,7 +180,13 @@ fn the_host_tells_its_addresses_and_links_name_them() {
     let code = appliance.admin("POST", "/api/v1/system/setup/code", Some(&json!({}))).json();
     let urls: Vec<&str> = code["urls"].as_array().unwrap().iter().map(|url| url.as_str().unwrap()).collect();
     let port = appliance.address.port();
-    assert_eq!(urls, [format!("https://192.0.2.7:{port}/setup"), format!("https://192.0.2.9:{port}/setup")]);
+    assert_eq!(urls, [format!("https://192.0.2.9:{port}/setup"), format!("https://192.0.2.7:{port}/setup")]);
+    // Who comes over the network learns of no other network of the host.
+    let proposed = Connection::tls_with(appliance.address, "localhost", &insecure_client())
+        .json("GET", "/api/v1/setup", &[], None)
+        .json()["networks"]
+        .to_string();
+    assert!(!proposed.contains("192.0.2"), "{proposed}");
     let log = appliance.log();
     assert!(log.contains(code["code"].as_str().unwrap()) && log.contains('█'), "no code for a camera in:\n{log}");
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # appliance.sh TREE DEB_OLD DEB_NEW DEB_BAD: the Debian package from its installation to its end, in real systemd, with
-# people in a meeting. The binary in the packages has the doors for the tests: DEB_BAD's preflight is made to fail by
-# one. Needs root and systemd-container; TREE is made by tree.sh, the packages by debs.sh.
+# people in a meeting. DEB_OLD and DEB_NEW have the binary as it is shipped, DEB_BAD one with the doors for the tests: its
+# preflight is made to fail by one. Needs root and systemd-container; TREE is made by tree.sh, the packages by debs.sh.
 set -u
 usage="usage: appliance.sh TREE DEB_OLD DEB_NEW DEB_BAD"
 tree=$(realpath "${1:?$usage}") old=$(realpath "${2:?$usage}") new=$(realpath "${3:?$usage}") bad=$(realpath "${4:?$usage}")

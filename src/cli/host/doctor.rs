@@ -65,7 +65,7 @@ pub async fn run(door: &Door, config: &Config) -> Result<(), Failure> {
         checks.extend(names(&status.trust.names).await);
     }
     checks.push(commit_time(config.layout.root()));
-    checks.extend(sealing());
+    checks.extend(sealing(config));
     checks.push(swap());
     checks.push(time());
     if status.is_ok() {
@@ -152,8 +152,9 @@ fn fence_as_told() -> Check {
     let ill = |unit: &&str| {
         let deny = shown(unit, "IPAddressDeny").unwrap_or_default();
         let allow = shown(unit, "IPAddressAllow").unwrap_or_default();
-        let all = |list: &str, family: &str| list.split_whitespace().any(|network| network == family);
-        !(all(&deny, "0.0.0.0/0") && all(&deny, "::/0")) || all(&allow, "0.0.0.0/0") || all(&allow, "::/0")
+        let denied = |all: &str| deny.split_whitespace().any(|network| network == all);
+        let allowed: Vec<IpNet> = allow.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        !denied("0.0.0.0/0") || !denied("::/0") || network::too_wide(&allowed).is_some()
     };
     let open: Vec<&str> = network::SOCKETS.into_iter().filter(ill).collect();
     if open.is_empty() {
@@ -172,7 +173,7 @@ fn reused_listener() -> Check {
         return Check::warn(NAME, "only root can try it", "sudo conclave doctor");
     }
     match escapes_by_listener() {
-        Ok(false) => of_fence(NAME, Tried::Refused("what was sent did not arrive".to_owned())),
+        Ok(false) => Check::ok(NAME, "this kernel stops one behind such a fence"),
         Ok(true) => of_fence(NAME, Tried::Left),
         Err(why) => of_fence(NAME, Tried::NotTried(why)),
     }
@@ -223,10 +224,14 @@ pub fn probe(outside: SocketAddr) -> Result<(), Failure> {
 }
 
 /// How the key file that systemd opens is protected: the host's key is on the same disk.
-fn sealing() -> Option<Check> {
+fn sealing(config: &Config) -> Option<Check> {
     const NAME: &str = "master key sealing";
     if !Path::new(SEALED_MASTER_KEY).exists() {
         return None;
+    }
+    if config.layout.master_key().exists() {
+        let says = format!("sealed, and {} is there all the same", config.layout.master_key().display());
+        return Some(Check::warn(NAME, says, "run `conclave key seal` or `conclave key unseal` again"));
     }
     Some(if key::has_tpm2() {
         Check::ok(NAME, "to the TPM2 of this machine")

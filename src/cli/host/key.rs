@@ -10,12 +10,14 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::cli::exit::Failure;
-use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root};
+use crate::cli::host::{drop_in, output_of, put_drop_in, reload_units, require_root, sync_directory_of};
 use crate::cli::output::Output;
 use crate::config::{Config, MASTER_KEY_CREDENTIAL, SEALED_MASTER_KEY as SEALED, paths::MASTER_KEY_LEN};
 use crate::lifecycle::LifecycleError;
 use crate::platform::store::error::StoreError;
-use crate::platform::store::files;
+use crate::platform::store::files::{self, Layout};
+use crate::platform::store::keyring;
+use crate::values::secret::Key256;
 
 /// The units that need it. The shipped ones do not ask for it: on systemd 252 a unit with a missing credential fails.
 const UNITS: [&str; 2] = ["conclave.service", "conclave-preflight@.service"];
@@ -45,7 +47,7 @@ pub fn run(command: &Command, config: &Config, output: Output) -> Result<(), Fai
     let file = config.layout.master_key();
     let done = match command {
         Command::Seal => seal(file)?,
-        Command::Unseal => unseal(file, config.layout.root())?,
+        Command::Unseal => unseal(&config.layout)?,
     };
     Ok(output.print(&done, text)?)
 }
@@ -69,7 +71,7 @@ fn text(done: &Done) -> String {
 }
 
 fn seal(file: &Path) -> Result<Done, Failure> {
-    let key = files::read_private(file).map_err(|error| match error {
+    let key = files::read_private_in_place(file).map_err(|error| match error {
         StoreError::Io { source, .. }
             if source.kind() == std::io::ErrorKind::NotFound && Path::new(SEALED).exists() =>
         {
@@ -91,7 +93,11 @@ fn seal(file: &Path) -> Result<Done, Failure> {
             "what was sealed does not open to the same key; nothing was changed".to_owned(),
         ));
     }
-    std::fs::rename(&unfinished, SEALED).map_err(|error| Failure::File(SEALED.to_owned(), error))?;
+    // On disk before the other one is gone.
+    let kept = std::fs::File::open(&unfinished).and_then(|sealed| sealed.sync_all());
+    kept.and_then(|()| std::fs::rename(&unfinished, SEALED))
+        .map_err(|error| Failure::File(SEALED.to_owned(), error))?;
+    sync_directory_of(Path::new(SEALED))?;
     let text = format!(
         "# Written by `conclave key seal`; `conclave key unseal` takes it back.\n[Service]\nLoadCredentialEncrypted={MASTER_KEY_CREDENTIAL}:{SEALED}\n"
     );
@@ -114,18 +120,32 @@ pub fn has_tpm2() -> bool {
     output_of(Process::new("systemd-creds").arg("has-tpm2")).is_ok()
 }
 
-fn unseal(file: &Path, data_dir: &Path) -> Result<Done, Failure> {
+fn unseal(layout: &Layout) -> Result<Done, Failure> {
+    let (file, data_dir) = (layout.master_key(), layout.root());
     if !Path::new(SEALED).exists() {
         return Err(Failure::NotFound(format!("there is no sealed master key ({SEALED})")));
     }
-    // A key that came back from the recovery kit stays.
-    if !file.exists() {
-        let key = opened(Path::new(SEALED)).map_err(|error| {
-            Failure::CheckFailed(format!(
+    let there = std::fs::symlink_metadata(file).is_ok();
+    let sealed = opened(Path::new(SEALED));
+    match (there, sealed) {
+        (false, Ok(key)) => files::write_private(file, &key).map_err(LifecycleError::from)?,
+        (false, Err(error)) => {
+            let reason = format!(
                 "{error}\nThis machine does not open it. Put the master key back with `conclave recovery restore`, then run this again"
-            ))
-        })?;
-        files::write_private(file, &key).map_err(LifecycleError::from)?;
+            );
+            return Err(Failure::CheckFailed(reason));
+        }
+        (true, Ok(key)) => {
+            if *files::read_private_in_place(file).map_err(LifecycleError::from)? != *key {
+                return Err(other_key(file));
+            }
+        }
+        // It came back from the recovery kit: it stays when it is the one that opens what is there.
+        (true, Err(_)) => {
+            let bytes = files::read_private_in_place(file).map_err(LifecycleError::from)?;
+            let master = Key256::from_slice(&bytes).ok_or_else(|| other_key(file))?;
+            keyring::identity_under(layout, &master).map_err(|_| other_key(file))?;
+        }
     }
     files::give_to_owner_of(data_dir, file).map_err(LifecycleError::from)?;
     for unit in UNITS {
@@ -134,6 +154,13 @@ fn unseal(file: &Path, data_dir: &Path) -> Result<Done, Failure> {
     reload_units()?;
     files::destroy(Path::new(SEALED)).map_err(LifecycleError::from)?;
     Ok(Done { master_key_file: file.display().to_string(), sealed_file: SEALED, sealed: false, sealed_to: None })
+}
+
+fn other_key(file: &Path) -> Failure {
+    let file = file.display();
+    Failure::CheckFailed(format!(
+        "{file} is there and is not the master key of this appliance: move it away, and run this again. Nothing was changed"
+    ))
 }
 
 /// What a sealed file holds.

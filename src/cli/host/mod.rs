@@ -44,8 +44,10 @@ fn put_drop_in(path: &Path, text: Option<&str>) -> Result<(), Failure> {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
             _ => {
                 // Others may have parts of their own there.
-                drop(path.parent().map(std::fs::remove_dir));
-                Ok(())
+                if path.parent().is_some_and(|directory| std::fs::remove_dir(directory).is_err()) {
+                    sync_directory_of(path)?;
+                }
+                sync_directory_of(path.parent().unwrap_or(path))
             }
         };
     };
@@ -53,7 +55,25 @@ fn put_drop_in(path: &Path, text: Option<&str>) -> Result<(), Failure> {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
     let unfinished = path.with_extension("new");
-    std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, path)).map_err(failed)
+    let write = || {
+        std::fs::write(&unfinished, text)?;
+        std::fs::File::open(&unfinished)?.sync_all()?;
+        std::fs::rename(&unfinished, path)
+    };
+    write().map_err(failed)?;
+    sync_directory_of(path)
+}
+
+/// Makes what was done to a file durable: there is no way back from what comes next. A directory that is not there has
+/// nothing to lose.
+fn sync_directory_of(path: &Path) -> Result<(), Failure> {
+    let directory = path.parent().unwrap_or(path);
+    match std::fs::File::open(directory).and_then(|directory| directory.sync_all()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::File(directory.display().to_string(), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Has systemd read its units again.

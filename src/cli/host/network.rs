@@ -2,6 +2,7 @@
 //! `conclave network …`: the client networks. No packet of the appliance leaves for an address outside them: the kernel
 //! drops it, because the socket units say so.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command as Process;
 
@@ -55,12 +56,12 @@ pub fn run(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Allow { network, without_fence } => {
             require_root()?;
-            if network.prefix_len() == 0 && !without_fence {
+            networks.push(network.trunc());
+            if let Some(wide) = too_wide(&networks).filter(|_| !without_fence) {
                 return Err(Failure::Usage(format!(
-                    "{network} is every address there is: packets could leave for anywhere. Name your own networks, or say --without-fence"
+                    "{wide} is no network of somebody's own: packets could leave for nearly anywhere. Name your own networks, or say --without-fence"
                 )));
             }
-            networks.push(network.trunc());
             networks.sort();
             networks.dedup();
             apply(&networks)?;
@@ -117,8 +118,7 @@ fn files() -> [PathBuf; 2] {
 pub fn allowed() -> Result<Vec<IpNet>, Failure> {
     let [https, _] = SOCKETS;
     if let Some(shown) = shown(https, "IPAddressAllow").filter(|shown| !shown.is_empty()) {
-        let networks = shown.split_whitespace().filter_map(|word| word.parse().ok());
-        return Ok(networks.filter(|network| !is_always_allowed(network)).collect());
+        return Ok(read_shown(&shown));
     }
     let [file, _] = files();
     match std::fs::read_to_string(&file) {
@@ -126,6 +126,12 @@ pub fn allowed() -> Result<Vec<IpNet>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(by_default()),
         Err(error) => Err(Failure::File(file.display().to_string(), error)),
     }
+}
+
+/// What all of them together make too wide to be a fence: more than the widest range that belongs to nobody in public.
+pub fn too_wide(networks: &[IpNet]) -> Option<IpNet> {
+    let least = |network: &IpNet| if network.addr().is_ipv4() { 8 } else { 7 };
+    IpNet::aggregate(&networks.to_vec()).into_iter().find(|network| network.prefix_len() < least(network))
 }
 
 /// This host and its links, `localhost link-local` in the units.
@@ -165,14 +171,21 @@ fn apply(networks: &[IpNet]) -> Result<(), Failure> {
     for unit in SOCKETS {
         // systemd 257 forgets a filter at the reload and leaves it with the kernel until something of the unit is set.
         output_of(Process::new("systemctl").args(["set-property", "--runtime", unit, "IPAccounting=yes"]))?;
-        let shown = output_of(Process::new("systemctl").args(["show", "--value", "-p", "IPAddressAllow", unit]))?;
-        let shown = String::from_utf8_lossy(&shown);
-        if let Some(missing) = networks.iter().find(|network| !shown.contains(&network.addr().to_string())) {
-            let reason = format!("{unit} does not show {missing} after the reload: look at `systemctl cat {unit}`");
+        let told: BTreeSet<IpNet> = shown(unit, "IPAddressAllow").map(|shown| read_shown(&shown)).unwrap_or_default();
+        if told != networks.iter().copied().collect() {
+            let reason = format!(
+                "{unit} does not hold to this list after the reload: another file says something else. `systemctl cat {unit}` shows which"
+            );
             return Err(Failure::CheckFailed(reason));
         }
     }
     Ok(())
+}
+
+/// Networks as `systemctl show` prints them, but for this host and its links.
+fn read_shown<T: FromIterator<IpNet>>(shown: &str) -> T {
+    let networks = shown.split_whitespace().filter_map(|word| word.parse().ok());
+    networks.filter(|network| !is_always_allowed(network)).collect()
 }
 
 #[cfg(test)]
@@ -184,6 +197,21 @@ mod tests {
         let networks: Vec<IpNet> = ["203.0.113.0/24", "2001:db8::/32"].map(|text| text.parse().unwrap()).into();
         assert_eq!(read(&write(&networks)), networks);
         assert!(write(&networks).contains("\nIPAddressAllow=\nIPAddressAllow=localhost link-local\n"));
+    }
+
+    #[test]
+    fn two_halves_are_as_wide_as_the_whole() {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpNet>>();
+        assert_eq!(too_wide(&by_default()), None);
+        for wide in [
+            &["0.0.0.0/0"][..],
+            &["0.0.0.0/1", "128.0.0.0/1"],
+            &["::/1", "8000::/1"],
+            &["2000::/3"],
+            &["8.0.0.0/8", "9.0.0.0/8"],
+        ] {
+            assert!(too_wide(&networks(wide)).is_some(), "{wide:?}");
+        }
     }
 
     #[test]

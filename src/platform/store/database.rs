@@ -41,7 +41,17 @@ const MIGRATIONS: &[Migration] = &[
 
 /// The newest schema this release knows.
 pub fn supported_schema() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+    u32::try_from(MIGRATIONS.len() + usize::from(faults::migration().is_some())).unwrap_or(u32::MAX)
+}
+
+/// Whether a file of an older release is about to be migrated.
+pub(super) fn is_of_older_release(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok((1..supported_schema()).contains(&schema_version(connection)?))
+}
+
+/// Moves the log into the file, so that the file alone is whole.
+pub(super) fn fold_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// How much of an existing file is checked before it is used.
@@ -179,22 +189,30 @@ pub fn migrate(connection: &mut Connection, path: &Path, workspace: WorkspaceId)
     Ok(())
 }
 
-/// A migration that fails, for the tests of upgrades. None in a shipped binary.
+/// One more migration, for the tests of upgrades. None in a shipped binary.
 #[cfg(feature = "test-hooks")]
 pub mod faults {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::OnceLock;
 
-    static BAD: AtomicBool = AtomicBool::new(false);
+    static MORE: OnceLock<super::Migration> = OnceLock::new();
 
-    /// From now on there is one.
+    /// From now on there is one that fails.
     pub fn inject_bad_migration() {
-        BAD.store(true, Ordering::Relaxed);
+        inject("UPDATE a_table_that_is_not_there SET a = 1;");
+    }
+
+    /// From now on there is one that does not.
+    pub fn inject_good_migration() {
+        inject("CREATE TABLE of_a_newer_release (a INTEGER) STRICT;");
+    }
+
+    fn inject(sql: &'static str) {
+        // The first one stays.
+        drop(MORE.set(super::Migration { sql, system_only: false }));
     }
 
     pub(super) fn migration() -> Option<&'static super::Migration> {
-        const MIGRATION: super::Migration =
-            super::Migration { sql: "UPDATE a_table_that_is_not_there SET a = 1;", system_only: false };
-        BAD.load(Ordering::Relaxed).then_some(&MIGRATION)
+        MORE.get()
     }
 }
 

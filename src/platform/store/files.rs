@@ -107,6 +107,29 @@ impl Layout {
         }
     }
 
+    /// `system.db` and the anchor as they were before a newer release migrated them, each with what it is a copy of.
+    fn before(&self) -> [(PathBuf, PathBuf); 2] {
+        let [database, anchor] = ["system.db.before", "anchor.before"].map(|name| self.root.join(name));
+        [(database, self.database(WorkspaceId::SYSTEM)), (anchor, self.anchor())]
+    }
+
+    /// Keeps them, until the release that migrates them serves: whoever installs it can put them back.
+    pub(super) fn keep_before(&self) -> Result<(), StoreError> {
+        for (kept, original) in self.before() {
+            remove(&kept)?;
+            if original.exists() {
+                let copy = fs::copy(&original, &kept).and_then(|_| File::open(&kept)?.sync_all());
+                copy.map_err(StoreError::io(&kept, "copy to"))?;
+            }
+        }
+        sync_directory(&self.root)
+    }
+
+    /// Removes them: this release serves.
+    pub fn forget_before(&self) -> Result<(), StoreError> {
+        self.before().iter().try_for_each(|(kept, _)| remove(kept))
+    }
+
     /// The anchor file.
     pub fn anchor(&self) -> PathBuf {
         self.root.join("anchor")
@@ -121,6 +144,10 @@ impl Layout {
                 // It went meanwhile.
                 continue;
             };
+            if metadata.is_symlink() {
+                // Everybody may read where it leads, and there its own mode counts.
+                continue;
+            }
             if metadata.mode() & 0o077 != 0 {
                 exposed.push(path.clone());
             }
@@ -208,13 +235,25 @@ fn refuse_exposed(path: &Path, mode: u32, want: u32) -> Result<(), StoreError> {
 /// put one there.
 fn no_link() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0));
+    options.custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0));
     options
 }
 
-/// Reads a small private file; one that others can read is refused, and so is a link.
+/// Reads a small private file; one that others can read is refused.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    read_private_of(path, File::open(path).map_err(StoreError::io(path, "open"))?)
+}
+
+/// The same for root, in a directory that is not root's: a link is refused, and so is what is no file.
+pub fn read_private_in_place(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let file = no_link().read(true).open(path).map_err(StoreError::io(path, "open"))?;
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(StoreError::Malformed { path: path.to_owned(), reason: "is no file".to_owned() });
+    }
+    read_private_of(path, file)
+}
+
+fn read_private_of(path: &Path, file: File) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let metadata = file.metadata().map_err(StoreError::io(path, "look at"))?;
     refuse_exposed(path, metadata.mode(), 0o600)?;
     read_small(path, file)
@@ -340,12 +379,12 @@ mod tests {
         fs::write(&theirs, b"somebody else's").unwrap();
         fs::set_permissions(&theirs, fs::Permissions::from_mode(0o600)).unwrap();
         std::os::unix::fs::symlink(&theirs, &ours).unwrap();
-        assert!(read_private(&ours).is_err());
+        assert!(read_private_in_place(&ours).is_err());
         assert!(destroy(&ours).is_err());
         std::os::unix::fs::symlink(&theirs, dir.path().join("ours.new")).unwrap();
         write_private(&ours, b"ours").unwrap();
         assert_eq!(fs::read(&theirs).unwrap(), b"somebody else's");
-        assert_eq!(*read_private(&ours).unwrap(), b"ours");
+        assert_eq!(*read_private_in_place(&ours).unwrap(), b"ours");
         destroy(&ours).unwrap();
         assert!(!ours.exists() && theirs.exists());
     }

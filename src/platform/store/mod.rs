@@ -123,7 +123,12 @@ impl Store {
         let anchor = Arc::new(Anchor::load(layout.anchor(), identity.public())?);
         let writers = Writers::default();
         let refused = Arc::<AtomicBool>::default();
-        let shared = Shared { anchor: Arc::clone(&anchor), writers: writers.register(), refused: Arc::clone(&refused) };
+        let shared = Shared {
+            layout: layout.clone(),
+            anchor: Arc::clone(&anchor),
+            writers: writers.register(),
+            refused: Arc::clone(&refused),
+        };
         let system = if path.exists() {
             Workspace::open(WorkspaceId::SYSTEM, &path, keys, shared, Check::Everything)?
         } else {
@@ -251,6 +256,7 @@ impl Store {
 
     fn shared(&self) -> Shared {
         Shared {
+            layout: self.layout.clone(),
             anchor: Arc::clone(&self.anchor),
             writers: self.writers.register(),
             refused: Arc::clone(&self.refused),

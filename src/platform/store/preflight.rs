@@ -5,6 +5,7 @@
 //! time is copied as it is between two transactions, opened, migrated and checked.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::OpenFlags;
@@ -116,9 +117,10 @@ impl Scratch {
         Ok(Self { directory })
     }
 
-    /// A copy of a database and its log that belong together. While somebody reads, the log keeps every page that is moved
-    /// into the file, so what is copied torn from the file lies whole in the log, which is copied after it. Nobody who
-    /// writes has to wait.
+    /// A copy of a database and its log that belong together, without anybody who writes having to wait. While somebody
+    /// reads what is in the log, it is not begun anew: what is copied torn from the file, because it is moved there
+    /// meanwhile, lies whole in the log, which is copied after it. Somebody who reads when all of it was moved does not
+    /// keep it from being begun anew, and keeps the file as it is: then the file alone is whole.
     fn copy(&self, original: &Path, key: &Key256) -> Result<PathBuf, StoreError> {
         let copy = self.directory.join("copy.db");
         for left_behind in [copy.clone(), database::beside(&copy, "wal"), database::beside(&copy, "shm")] {
@@ -138,14 +140,31 @@ impl Scratch {
             database::leave_log_alone(&connection).map_err(sql)?;
         }
         connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").map_err(sql)?;
-        let copied = fs::copy(original, &copy)
-            .and_then(|_| if log.exists() { fs::copy(&log, database::beside(&copy, "wal")).map(drop) } else { Ok(()) });
+        let copied_log = database::beside(&copy, "wal");
+        let copied = || {
+            let before = header(&log);
+            fs::copy(original, &copy)?;
+            if log.exists() {
+                fs::copy(&log, &copied_log)?;
+            }
+            if copied_log.exists() && header(&log) != before {
+                fs::remove_file(&copied_log)?;
+            }
+            Ok(())
+        };
+        let copied = copied();
         drop(connection);
         match copied {
             Ok(()) => Ok(copy),
             Err(error) => Err(StoreError::io(&copy, "copy to")(error)),
         }
     }
+}
+
+/// The first bytes of a log: another one each time it is begun anew.
+fn header(log: &Path) -> Option<[u8; 32]> {
+    let mut header = [0; 32];
+    fs::File::open(log).and_then(|mut file| file.read_exact(&mut header)).ok().map(|()| header)
 }
 
 impl Drop for Scratch {

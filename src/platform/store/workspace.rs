@@ -19,6 +19,7 @@ use crate::platform::store::anchor::Anchor;
 use crate::platform::store::audit_log;
 use crate::platform::store::database::{self, Check};
 use crate::platform::store::error::{StoreError, from_sqlite};
+use crate::platform::store::files::Layout;
 use crate::platform::store::keyring::WorkspaceKeys;
 use crate::platform::store::writers::Register;
 use crate::values::id::WorkspaceId;
@@ -34,6 +35,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// What all open files of an appliance have in common.
 #[derive(Debug, Clone)]
 pub struct Shared {
+    /// Where they lie.
+    pub(super) layout: Layout,
     /// The anchor.
     pub(super) anchor: Arc<Anchor>,
     /// Where writer threads are counted.
@@ -73,6 +76,12 @@ impl Workspace {
         let mut connection = database::open(path, keys.file(), id, check)?;
         let rolled_back = !shared.anchor.agrees(id, &connection, path)?;
         if !rolled_back {
+            if id == WorkspaceId::SYSTEM
+                && database::is_of_older_release(&connection).map_err(|error| from_sqlite(path, error))?
+            {
+                database::fold_log(&connection).map_err(|error| from_sqlite(path, error))?;
+                shared.layout.keep_before()?;
+            }
             database::migrate(&mut connection, path, id)?;
             shared.anchor.note(id, audit_log::head(&connection).map_err(|error| from_sqlite(path, error))?);
         }
@@ -95,7 +104,7 @@ impl Workspace {
     ) -> Result<Self, StoreError> {
         let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
-        let Shared { anchor, writers, refused } = shared;
+        let Shared { anchor, writers, refused, .. } = shared;
         let running = writers.enter();
         thread::Builder::new()
             .name("store-writer".to_owned())

@@ -42,18 +42,20 @@ back_and_no_further() {
     check "the link is where it was"                    test "$(serving)" = "$new_version"
 }
 
-# A version that passes its preflight and then does not start: the old one comes back by itself.
+# A version that passes its preflight, migrates the files and then does not start: the old one comes back by itself, with
+# the files as they were.
 upgrade_that_does_not_come_up() {
     drop_in_gone conclave-preflight@.service
-    # The shell looks at the link from outside of the sandbox, which has none.
-    drop_in conclave.service '[Service]' "ExecStartPre=+/bin/sh -c '[ \$\$(readlink /usr/lib/conclave/current) != $bad_version ]'"
-    IN systemctl restart conclave.service
+    drop_in conclave.service '[Service]' Environment=CONCLAVE_TEST_GOOD_MIGRATION=1 Environment=CONCLAVE_TEST_ENDS_BEFORE_READY=1
+    drop_in conclave-preflight@.service '[Service]' Environment=CONCLAVE_TEST_GOOD_MIGRATION=1
     check "an upgrade that does not come up fails"      not_installs "$bad"
     check "it says so"                                  said "$bad_version does not come up"
     check "it says that the old one serves"             said "$new_version serves again"
-    check "it serves"                                   within 10 signs_in
+    check "it serves, with the files as they were"      within 10 signs_in
+    check "nothing of them is left over"                not IN sh -c 'ls /var/lib/conclave/*.before'
     check "it is the kept one"                          test "$(serving)" = "kept/$new_version"
     drop_in_gone conclave.service
+    drop_in_gone conclave-preflight@.service
 }
 
 # What stood in the way is gone, and the same package goes on.
