@@ -385,7 +385,7 @@ in
     # The instance is the path of the package, so that the unit of the system that runs can look with the binary of the
     # one that is to come.
     systemd.services."conclave-preflight@" = {
-      description = "Conclave %i, looking whether it can serve what is there";
+      description = "Conclave %I, looking whether it can serve what is there";
       inherit documentation;
       serviceConfig = sandbox // {
         Type = "oneshot";

@@ -31,7 +31,7 @@ DIFFERENCES = {
         "the store takes the place of versions and of the link to one of them",
     ),
     ("conclave-preflight@.service", "Service", "ExecStart"): (
-        ["/usr/lib/conclave/%i/conclave preflight"],
+        ["/usr/lib/conclave/%I/conclave preflight"],
         ["%f/bin/conclave preflight"],
         "the instance is a path in the store",
     ),
