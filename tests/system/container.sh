@@ -104,12 +104,4 @@ container_end() {
 trap container_end EXIT
 trap 'exit 130' INT TERM
 
-passed=0 failed=0
-check() { # check NAME COMMAND...
-    if "${@:2}" >"$work/out" 2>&1; then
-        passed=$((passed + 1)); echo "ok      $1"
-    else
-        failed=$((failed + 1)); echo "FAILED  $1"; sed 's/^/        /' "$work/out"
-    fi
-}
-not() { ! "$@"; }
+. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/check.sh"

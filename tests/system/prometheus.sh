@@ -25,15 +25,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-passed=0 failed=0
-check() { # check NAME COMMAND...
-    if "${@:2}" >"$work/out" 2>&1; then
-        passed=$((passed + 1)); echo "ok      $1"
-    else
-        failed=$((failed + 1)); echo "FAILED  $1"; sed 's/^/        /' "$work/out"
-    fi
-}
-not() { ! "$@"; }
+. tests/system/check.sh
 look() { python3 tests/system/prometheus.py "$@"; }
 appliance() { "$binary" --admin-socket "$work/admin.sock" "$@"; }
 fail() { echo "FAILED  $1"; shift; cat "$@"; exit 1; }

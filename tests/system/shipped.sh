@@ -11,15 +11,7 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
-passed=0 failed=0
-check() { # check NAME COMMAND...
-    if "${@:2}" >"$work/out" 2>&1; then
-        passed=$((passed + 1)); echo "ok      $1"
-    else
-        failed=$((failed + 1)); echo "FAILED  $1"; sed 's/^/        /' "$work/out"
-    fi
-}
-not() { ! "$@"; }
+. "$(dirname "$0")/check.sh"
 
 check "no door for tests: routes"  not grep -aq "test-hooks" "$binary"
 check "no door for tests: flags"   not grep -aq "test-cheap-passwords" "$binary"

@@ -116,7 +116,7 @@ impl Anchor {
         counter == stored || counter.saturating_add(1) == stored
     }
 
-    /// Notes a committed head; it is written with the next [`Anchor::write`].
+    /// Notes a committed head; it is in the file from the next write on.
     pub fn note(&self, workspace: WorkspaceId, head: Head) {
         let mut heads = self.lock();
         if head == Head::EMPTY {
