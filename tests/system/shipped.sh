@@ -63,10 +63,10 @@ for _ in $(seq 600); do
     sleep 0.1
 done
 new() { "$binary" --admin-socket "$work/new.sock" "$@"; }
-code=$(sed -n 's/.*setup\.code="\([^"]*\)".*/\1/p' "$work/new.log")
+code=$(sed -n 's/.*setup\.code="\([^"]*\)".*/\1/p' "$work/new.log" | head -n 1)
 check "a new appliance says its setup code" test -n "$code"
 check "and again when asked"                sh -c "'$binary' --admin-socket '$work/new.sock' setup code | grep -q '$code'"
-check "its setup page is there"             curl -sSfk -o /dev/null "$(sed -n 's/.*setup\.url="\([^"]*\)".*/\1/p' "$work/new.log")"
+check "its setup page is there"             curl -sSfk -o /dev/null "$(sed -n 's/.*setup\.url="\([^"]*\)".*/\1/p' "$work/new.log" | head -n 1)"
 check "it is claimed on the host"           new setup claim --name localhost --operator olga --kit-file "$work/kit.txt"
 check "once"                                not new setup claim --name localhost --operator eve --without-recovery-kit
 check "an operator gets a link"             new operator recover olga
