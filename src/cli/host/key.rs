@@ -39,6 +39,8 @@ struct Done {
     sealed: bool,
     /// To what it is sealed.
     sealed_to: Option<&'static str>,
+    #[serde(skip)]
+    has_tpm2: bool,
 }
 
 /// Runs the command.
@@ -56,7 +58,7 @@ fn text(done: &Done) -> String {
     let next = "It holds from the next start on: systemctl restart conclave.service\n";
     match done.sealed_to {
         Some(to) => {
-            let disk = if has_tpm2() {
+            let disk = if done.has_tpm2 {
                 "Only this machine opens it"
             } else {
                 "There is no TPM2, so that key lies on a disk of this machine: whoever copies all of it has both. Nobody else opens it"
@@ -106,12 +108,14 @@ fn seal(file: &Path) -> Result<Done, Failure> {
     }
     reload_units()?;
     files::destroy(file).map_err(LifecycleError::from)?;
-    let sealed_to = if has_tpm2() { "the TPM2 and a key of this machine" } else { "a key of this machine" };
+    let has_tpm2 = has_tpm2();
+    let sealed_to = if has_tpm2 { "the TPM2 and a key of this machine" } else { "a key of this machine" };
     Ok(Done {
         master_key_file: file.display().to_string(),
         sealed_file: SEALED,
         sealed: true,
         sealed_to: Some(sealed_to),
+        has_tpm2,
     })
 }
 
@@ -153,7 +157,13 @@ fn unseal(layout: &Layout) -> Result<Done, Failure> {
     }
     reload_units()?;
     files::destroy(Path::new(SEALED)).map_err(LifecycleError::from)?;
-    Ok(Done { master_key_file: file.display().to_string(), sealed_file: SEALED, sealed: false, sealed_to: None })
+    Ok(Done {
+        master_key_file: file.display().to_string(),
+        sealed_file: SEALED,
+        sealed: false,
+        sealed_to: None,
+        has_tpm2: false,
+    })
 }
 
 fn other_key(file: &Path) -> Failure {

@@ -156,14 +156,8 @@ fn write(networks: &[IpNet]) -> String {
 
 /// Both units say the same; open sockets follow at once.
 fn apply(networks: &[IpNet]) -> Result<(), Failure> {
-    let is_default = {
-        let mut default = by_default();
-        default.sort();
-        let mut wanted = networks.to_vec();
-        wanted.sort();
-        wanted == default
-    };
-    let text = (!is_default).then(|| write(networks));
+    let wanted: BTreeSet<IpNet> = networks.iter().copied().collect();
+    let text = (wanted != by_default().into_iter().collect()).then(|| write(networks));
     for file in files() {
         put_drop_in(&file, text.as_deref())?;
     }
@@ -172,7 +166,7 @@ fn apply(networks: &[IpNet]) -> Result<(), Failure> {
         // systemd 257 forgets a filter at the reload and leaves it with the kernel until something of the unit is set.
         output_of(Process::new("systemctl").args(["set-property", "--runtime", unit, "IPAccounting=yes"]))?;
         let told: BTreeSet<IpNet> = shown(unit, "IPAddressAllow").map(|shown| read_shown(&shown)).unwrap_or_default();
-        if told != networks.iter().copied().collect() {
+        if told != wanted {
             let reason = format!(
                 "{unit} does not hold to this list after the reload: another file says something else. `systemctl cat {unit}` shows which"
             );
