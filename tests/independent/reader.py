@@ -830,7 +830,7 @@ def parser():
     add("audit", command_audit, "verify every audit chain and the anchor")
     sub = add("sign-in-key", command_sign_in_key, "verify a saved GET /api/v1/sign-in", data_dir=False)
     sub.add_argument("file")
-    sub.add_argument("--identity-key", help="the identity key from an invitation, base64url")
+    sub.add_argument("--identity-key", help="the identity key from an invitation, base64url; behind =, as it may begin with -")
     sub = add("seal", command_seal, "make the body of POST /api/v1/sessions", data_dir=False)
     sub.add_argument("file")
     for option in ("--origin", "--workspace", "--user", "--password"):

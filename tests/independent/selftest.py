@@ -677,8 +677,10 @@ class SignIn(Case):
     def test_signature(self):
         answer, _ = self.m.sign_in()
         self.good("sign-in-key", self.save(answer))
-        self.good("sign-in-key", self.save(answer), "--identity-key", b64(self.m.public))
-        self.bad("sign-in-key", self.save(answer), "--identity-key", b64(bytes(32)), says="pinned")
+        self.good("sign-in-key", self.save(answer), f"--identity-key={b64(self.m.public)}")
+        other = b64(b"\xfb" + bytes(31))
+        self.assertEqual(other[0], "-")  # as one in 64 does
+        self.bad("sign-in-key", self.save(answer), f"--identity-key={other}", says="pinned")
         self.assertEqual(self.run_reader("sign-in-key", "/nowhere").returncode, 2)
 
     def test_changed(self):
