@@ -126,7 +126,7 @@ impl Store {
         let shared = Shared {
             layout: layout.clone(),
             anchor: Arc::clone(&anchor),
-            writers: writers.register(),
+            writers: writers.starter(),
             refused: Arc::clone(&refused),
         };
         let system = if path.exists() {
@@ -162,6 +162,12 @@ impl Store {
     /// The reserved workspace `system`.
     pub const fn system(&self) -> &Arc<Workspace> {
         &self.system
+    }
+
+    /// Its writer threads, for a process that ends: dropping them waits until all files are closed. Not before the
+    /// store is let go of.
+    pub fn writers(&self) -> Writers {
+        self.writers.another()
     }
 
     /// Which workspaces there are.
@@ -258,7 +264,7 @@ impl Store {
         Shared {
             layout: self.layout.clone(),
             anchor: Arc::clone(&self.anchor),
-            writers: self.writers.register(),
+            writers: self.writers.starter(),
             refused: Arc::clone(&self.refused),
         }
     }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -21,7 +20,7 @@ use crate::platform::store::database::{self, Check};
 use crate::platform::store::error::{StoreError, from_sqlite};
 use crate::platform::store::files::Layout;
 use crate::platform::store::keyring::WorkspaceKeys;
-use crate::platform::store::writers::Register;
+use crate::platform::store::writers::Starter;
 use crate::values::id::WorkspaceId;
 use crate::values::time::Timestamp;
 
@@ -39,8 +38,8 @@ pub struct Shared {
     pub(super) layout: Layout,
     /// The anchor.
     pub(super) anchor: Arc<Anchor>,
-    /// Where writer threads are counted.
-    pub(super) writers: Register,
+    /// Starts their writer threads.
+    pub(super) writers: Starter,
     /// Whether the disk refused a write of any of them, until it is tried again.
     pub(super) refused: Arc<AtomicBool>,
 }
@@ -105,17 +104,12 @@ impl Workspace {
         let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
         let Shared { anchor, writers, refused, .. } = shared;
-        let running = writers.enter();
-        thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || {
-                for job in jobs {
-                    job(&mut connection);
-                }
-                drop(connection);
-                drop(running);
-            })
-            .map_err(StoreError::io(path, "start the writer of"))?;
+        let work = move || {
+            for job in jobs {
+                job(&mut connection);
+            }
+        };
+        writers.start(work).map_err(StoreError::io(path, "start the writer of"))?;
         let readers = Mutex::default();
         Ok(Self {
             id,

@@ -1,62 +1,162 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! The writer threads that still hold a file: an appliance that stops waits for them.
+//! The threads that hold a file open for writing: whoever ends the process waits for them.
 //!
-//! A process that ends while one of them closes its file leaves a write-ahead log behind, and dies in the exit
-//! handlers of the cryptographic library under that thread's feet.
+//! A process that ends while one of them closes its file leaves a write-ahead log behind. One that ends while the
+//! thread itself comes to its end, its file closed, may die in the exit handlers of the cryptographic library, which
+//! also frees what it keeps for each thread. So a thread is waited for until it is no more.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Longest wait for files to be closed; each has at most a write-ahead log to move into the file.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
-struct Count {
-    running: Mutex<usize>,
+struct Threads {
+    /// Those that still hold a file.
+    holding: usize,
+    /// Those that nobody has waited for.
+    handles: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    threads: Mutex<Threads>,
     fewer: Condvar,
 }
 
-/// How many writer threads there are. The one who made it waits when dropped; the copies do not.
+impl Shared {
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All writer threads. Whoever holds one of these waits for them when dropping it.
 #[derive(Debug, Default)]
-pub struct Writers(Arc<Count>);
+pub struct Writers(Arc<Shared>);
 
-/// Counts writer threads in.
+/// Starts writer threads. Waits for none.
 #[derive(Debug, Clone)]
-pub struct Register(Arc<Count>);
+pub struct Starter(Arc<Shared>);
 
-/// A writer thread holds this until its file is closed.
-#[derive(Debug)]
-pub struct Running(Arc<Count>);
+/// A thread has this until its file is closed.
+struct Holding(Arc<Shared>);
 
 impl Writers {
     /// For those who start writer threads.
-    pub fn register(&self) -> Register {
-        Register(Arc::clone(&self.0))
+    pub fn starter(&self) -> Starter {
+        Starter(Arc::clone(&self.0))
+    }
+
+    /// For somebody else who waits.
+    pub fn another(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
-impl Register {
-    /// One more.
-    pub fn enter(&self) -> Running {
-        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        Running(Arc::clone(&self.0))
+impl Starter {
+    /// Starts a thread that runs `work`, which closes its file before it returns.
+    pub fn start(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let holding = Holding::new(&self.0);
+        let handle = thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            work();
+            drop(holding);
+        })?;
+        let mut threads = self.0.threads();
+        threads.handles.extract_if(.., |handle| handle.is_finished()).for_each(join);
+        threads.handles.push(handle);
+        Ok(())
     }
 }
 
-impl Drop for Running {
+impl Holding {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.threads().holding += 1;
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Holding {
     fn drop(&mut self) {
-        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.threads().holding -= 1;
         self.0.fewer.notify_all();
     }
 }
 
 impl Drop for Writers {
     fn drop(&mut self) {
-        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.fewer.wait_timeout_while(running, CLOSED_WITHIN, |running| *running > 0);
-        let (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *running > 0 {
-            tracing::error!(store.files = *running, "files are still open; the next start recovers them");
+        let threads = self.0.threads();
+        // A writer thread that is the last to hold the store does not wait for itself.
+        if threads.handles.iter().any(|handle| handle.thread().id() == thread::current().id()) {
+            return;
         }
+        let waited = self.0.fewer.wait_timeout_while(threads, CLOSED_WITHIN, |threads| threads.holding > 0);
+        let (mut threads, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if threads.holding > 0 {
+            tracing::error!(store.files = threads.holding, "files are still open; the next start recovers them");
+            return;
+        }
+        let handles = std::mem::take(&mut threads.handles);
+        drop(threads);
+        handles.into_iter().for_each(join);
+    }
+}
+
+/// Waits until a thread is no more. One that panicked has said so.
+fn join(handle: JoinHandle<()>) {
+    drop(handle.join());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static GONE: AtomicUsize = AtomicUsize::new(0);
+
+    /// What a library keeps for each thread, and takes its time to free.
+    struct Slow;
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_millis(100));
+            GONE.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    thread_local! {
+        static KEPT: RefCell<Option<Slow>> = const { RefCell::new(None) };
+    }
+
+    #[test]
+    fn a_thread_is_waited_for_until_it_is_no_more() {
+        let writers = Writers::default();
+        let starter = writers.starter();
+        for _ in 0..3 {
+            starter.start(|| KEPT.with(|kept| *kept.borrow_mut() = Some(Slow))).unwrap();
+        }
+        drop(writers);
+        assert_eq!(GONE.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn who_else_waits_does_so_too_and_a_thread_does_not_wait_for_itself() {
+        let writers = Writers::default();
+        let starter = writers.starter();
+        let last = writers.another();
+        let (go, told) = std::sync::mpsc::channel::<()>();
+        starter
+            .start(move || {
+                told.recv().unwrap();
+                drop(last);
+            })
+            .unwrap();
+        go.send(()).unwrap();
+        drop(writers);
+        assert!(starter.0.threads().handles.is_empty());
     }
 }
