@@ -13,7 +13,7 @@ use crate::api::services::{App, Services};
 use crate::api::types::doctor::{Check, CheckState, Checkup};
 use crate::core::audit::Record;
 use crate::platform::fence::{self, Tried};
-use crate::platform::store::{audit_log, claim, database};
+use crate::platform::store::{audit_log, claim, clock_seen, database};
 use crate::platform::sys;
 use crate::values::id::WorkspaceId;
 
@@ -124,16 +124,28 @@ async fn anchor(app: &Services) -> Result<Check, Problem> {
     })
 }
 
-/// A clock that was set back would let what is over hold again.
+/// A clock that was set back would let what is over hold again; one that leapt ahead would end what is not.
 async fn clock(app: &Services) -> Result<Check, Problem> {
-    let newest = app.store.system().read(|database| audit_log::page_back(database, u64::MAX, 1)).await?;
+    let (newest, seen) = app
+        .store
+        .system()
+        .read(|database| Ok((audit_log::page_back(database, u64::MAX, 1)?, clock_seen::get(database)?)))
+        .await?;
     let newest = newest.first().and_then(|(record, _)| Record::decode(record).ok()).map(|record| record.at);
     let now = app.clock.now();
-    Ok(match newest {
-        Some(at) if at > now + std::time::Duration::from_secs(60) => Check::fail(
+    let kept_until = seen.filter(|_| app.store.registry().any_cools_off()).and_then(|seen| seen.look(now).kept_until());
+    Ok(match (newest, kept_until) {
+        (Some(at), _) if at > now + std::time::Duration::from_secs(60) => Check::fail(
             "clock",
             format!("it is {now} here, and the audit has a record of {at}: the clock was set back"),
             "set the clock (`timedatectl`): sessions, tickets and certificates go by it",
+        ),
+        (_, Some(until)) => Check::warn(
+            "clock",
+            format!(
+                "it is {now} here, more than a week after it was looked at before: no closed workspace is deleted until {until}"
+            ),
+            "if this host was not off for so long, set the clock before then (`timedatectl`)",
         ),
         _ => Check::ok("clock", format!("it is {now} here")),
     })

@@ -20,11 +20,14 @@ use crate::api::types::workspaces::{LifeStep, WorkspaceView};
 use crate::api::workspaces::{WorkspacePath, told, view};
 use crate::core::approval::Deed;
 use crate::core::audit::{Event, Outcome};
+use crate::core::workspace::leap::Seen;
 use crate::core::workspace::{COOLING_OFF_DAYS, DAY, Step};
+use crate::platform::store::error::StoreError;
 use crate::platform::store::registry::Entry;
-use crate::platform::store::sessions;
 use crate::platform::store::workspace::Write;
+use crate::platform::store::{clock_seen, sessions};
 use crate::values::id::WorkspaceId;
+use crate::values::time::Timestamp;
 
 /// This file's routes, below `/api/v1/system`.
 pub fn routes() -> OpenApiRouter<App> {
@@ -77,6 +80,10 @@ async fn take_step(
             return Ok(Err(problem));
         }
         let after = Entry { life, ..before };
+        if after.life.purge_at.is_some() && !registry.any_cools_off() {
+            // What was seen when another one cooled off is long ago.
+            clock_seen::set(write, Seen::first(now))?;
+        }
         // The name is its own.
         let _ = registry.update(write, &after, now)?;
         event.detail = told(&after);
@@ -130,11 +137,33 @@ pub async fn keep_up(app: &Services) {
             app.stopped().insert(*workspace);
         }
     }
+    if !app.store.registry().any_cools_off() || is_clock_doubted(app, now).await {
+        return;
+    }
     for workspace in due {
         if let Err(problem) = purge(app, workspace).await {
             tracing::error!(workspace.id = %workspace, problem.code = problem.code(), "a closed workspace cannot be deleted");
         }
     }
+}
+
+/// Whether the clock leapt lately, so that nothing is deleted by it. So it is when nobody can tell.
+async fn is_clock_doubted(app: &Services, now: Timestamp) -> bool {
+    let look = async {
+        let before = app.store.system().read(clock_seen::get).await?;
+        let seen = before.map_or(Seen::first(now), |before| before.look(now));
+        if before.is_none_or(|before| before.is_outdated_by(seen)) {
+            app.store.system().write(move |write| clock_seen::set(write, seen)).await?;
+            if let Some(until) = seen.kept_until() {
+                tracing::warn!(until = %until, "the clock went ahead by more than a week: no closed workspace is deleted until then");
+            }
+        }
+        Ok::<_, StoreError>(seen.leapt_to.is_some())
+    };
+    look.await.unwrap_or_else(|error| {
+        tracing::error!(error = %error, "nobody can tell whether the clock leapt: no closed workspace is deleted");
+        true
+    })
 }
 
 /// Destroys a workspace for good: on record first, then its keys, then its files, then its place in the registry. After a

@@ -397,6 +397,53 @@ fn what_takes_two_persons_is_done_once_and_by_nobody_alone() {
     assert_eq!(appliance.cli(&["account", "show", "-w", "demo", "bob"]).status.code(), Some(1));
 }
 
+/// Days go by, as they do where somebody looks at the clock meanwhile.
+fn pass(appliance: &Appliance, days: u32) {
+    for _ in 0..days {
+        appliance.advance(DAY);
+        appliance.tick();
+    }
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_deletes_no_workspace_before_somebody_could_set_it() {
+    let mut appliance = Appliance::claimed();
+    let operator = operator_token(&appliance);
+    let keys = appliance.data_dir().join("keys").join(format!("{}.json", appliance.workspace_id("demo")));
+    let close = |appliance: &Appliance| {
+        let approval = approved(appliance, &operator, "workspace.close", &["demo"]);
+        appliance.cli_ok(&["workspace", "close", "demo", "--approval", &approval]);
+    };
+    let doctor = |appliance: &Appliance| {
+        let answer = appliance.admin("GET", "/api/v1/system/doctor", None).json();
+        let checks = answer["checks"].as_array().unwrap().clone();
+        let clock = checks.into_iter().find(|check| check["name"] == "clock").unwrap();
+        (clock["state"].as_str().unwrap().to_owned(), clock["says"].as_str().unwrap().to_owned())
+    };
+    close(&appliance);
+    assert_eq!(doctor(&appliance).0, "ok");
+    // At once, and set right.
+    appliance.advance(DAY * 365);
+    appliance.tick();
+    let (state, says) = doctor(&appliance);
+    assert!(state == "warn" && says.contains("no closed workspace is deleted until"), "{state}: {says}");
+    appliance.shift(-365 * 86_400_000);
+    appliance.tick();
+    assert_eq!(appliance.cli_json(&["workspace", "reopen", "demo"])["stage"], "subscribed");
+    // Over a restart, and left so.
+    close(&appliance);
+    appliance.tick();
+    appliance.stop_well();
+    appliance.restart_with(&["--test-cheap-passwords", "--test-clock-offset", &(365 * 86_400_000_i64).to_string()]);
+    appliance.tick();
+    assert_eq!(doctor(&appliance).0, "warn");
+    pass(&appliance, 6);
+    assert!(keys.exists());
+    pass(&appliance, 1);
+    assert!(!keys.exists());
+    assert_eq!(doctor(&appliance).0, "ok");
+}
+
 #[test]
 fn a_closed_workspace_is_exported_reopened_and_in_the_end_destroyed() {
     let mut appliance = Appliance::claimed();
@@ -459,16 +506,14 @@ fn a_closed_workspace_is_exported_reopened_and_in_the_end_destroyed() {
 
     // And destroyed, keys first.
     close(&appliance, "30");
-    appliance.advance(DAY * 29);
-    appliance.tick();
+    pass(&appliance, 29);
     assert_eq!(appliance.cli_json(&["workspace", "show", "demo"])["stage"], "closed");
     let (keys, database) = (
         appliance.data_dir().join("keys").join(format!("{id}.json")),
         appliance.data_dir().join("workspaces").join(&id),
     );
     assert!(keys.exists() && database.exists());
-    appliance.advance(DAY);
-    appliance.tick();
+    pass(&appliance, 1);
     assert!(!keys.exists() && !database.exists());
     let gone = appliance.cli(&["workspace", "show", "demo"]);
     assert_eq!(gone.status.code(), Some(1));

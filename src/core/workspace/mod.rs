@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::values::time::Timestamp;
 
+pub mod leap;
 pub mod policy;
 
 /// A day.

@@ -34,6 +34,7 @@ pub mod approvals;
 pub mod audit_log;
 pub mod certificates;
 pub mod claim;
+pub mod clock_seen;
 pub mod database;
 pub mod error;
 pub mod files;

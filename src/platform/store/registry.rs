@@ -117,6 +117,11 @@ impl Registry {
         self.read(|books| books.entries.len())
     }
 
+    /// Whether a workspace is closed and waits for its end.
+    pub fn any_cools_off(&self) -> bool {
+        self.read(|books| books.entries.values().any(|entry| entry.life.purge_at.is_some()))
+    }
+
     /// The workspace with this id.
     pub fn entry(&self, id: WorkspaceId) -> Option<Entry> {
         self.read(|books| books.entries.get(&id).cloned())
