@@ -76,14 +76,10 @@ test-shipped: deb setup-system
 	python3 tests/system/operations.py $(SHIPPED)
 
 # From the installation to the end, on Debian 12 and 13. The package whose upgrade fails has the doors for the tests.
-test-debian: deb setup-system
+test-debian: build setup-system
 	cargo build $(FEATURES) --bin conclave
 	tests/system/debs.sh $(SHIPPED) target/debug/conclave target/system
-	set -e; for suite in bookworm trixie; do \
-		tests/system/tree.sh $$suite target/system/$$suite; \
-		tests/system/appliance.sh target/system/$$suite target/system/conclave_0.1.{0,1,2}_*.deb; \
-	done
-	tests/system/operations.sh target/system/bookworm target/system/conclave_0.1.0_*.deb
+	tests/system/debian.sh target/system
 
 ## Lints
 
