@@ -138,7 +138,7 @@ fn an_outsider_opens_every_file_from_the_documents_and_the_master_key() {
     let saved = appliance.dir.path().join("offer.json");
     std::fs::write(&saved, kept.to_string()).unwrap();
     let identity = kept["identity_key"].as_str().unwrap();
-    read(&["sign-in-key", saved.to_str().unwrap(), "--identity-key", identity]);
+    read(&["sign-in-key", saved.to_str().unwrap(), &format!("--identity-key={identity}")]);
 }
 
 #[test]
