@@ -110,7 +110,7 @@ async fn authorities() -> axum::Json<AuthorityList> {
 
 /// Show what is the same for the whole appliance.
 #[utoipa::path(get, path = "/appliance", tag = "system", params(IfNoneMatch), responses(
-    (status = 200, body = ApplianceView),
+    (status = 200, body = ApplianceView, headers(("ETag" = String))),
     (status = 304, description = "What the caller has is what there is."),
     Refused<401>, Refused<403>,
 ), security(("bearer" = [])))]
@@ -122,7 +122,7 @@ async fn show(State(app): State<App>, _operator: Operator, have: IfNoneMatch) ->
 
 /// Change what is the same for the whole appliance.
 #[utoipa::path(patch, path = "/appliance", tag = "system", params(IfMatch), request_body = UpdateAppliance, responses(
-    (status = 200, body = ApplianceView),
+    (status = 200, body = ApplianceView, headers(("ETag" = String))),
     Refused<401>, Refused<403>, Refused<412>, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(

@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Show what the workspace permits.
 #[utoipa::path(get, path = "/policy", tag = "policy", params(IfNoneMatch), responses(
-    (status = 200, body = WorkspacePolicyView),
+    (status = 200, body = WorkspacePolicyView, headers(("ETag" = String))),
     (status = 304, description = "What the caller has is what there is."),
     Refusals,
 ), security(("bearer" = [])))]
@@ -43,7 +43,7 @@ async fn show(State(app): State<App>, admin: Administration, have: IfNoneMatch) 
 
 /// Change what the workspace permits. Live meetings follow at once; sessions that live end when new ones would have.
 #[utoipa::path(patch, path = "/policy", tag = "policy", params(IfMatch), request_body = UpdateWorkspacePolicy, responses(
-    (status = 200, body = WorkspacePolicyView),
+    (status = 200, body = WorkspacePolicyView, headers(("ETag" = String))),
     Refused<412>, Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(

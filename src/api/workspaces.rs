@@ -130,7 +130,7 @@ pub(super) fn entry_of(app: &Services, id: WorkspaceId) -> Result<Entry, Problem
 
 /// Show a workspace. Its ETag is of what operators decide, for `If-Match`; state and counts are not in it.
 #[utoipa::path(get, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid)), responses(
-    (status = 200, body = WorkspaceView),
+    (status = 200, body = WorkspaceView, headers(("ETag" = String))),
     Refusals,
 ), security(("bearer" = [])))]
 async fn show(
@@ -151,7 +151,7 @@ fn tag(entry: &Entry) -> ETag {
 
 /// Rename a workspace, or change its seats or where its data is said to be. Its former name leads to it for 90 days.
 #[utoipa::path(patch, path = "/workspaces/{workspace}", tag = "workspaces", params(("workspace" = String, Path, format = Uuid), IfMatch), request_body = UpdateWorkspace, responses(
-    (status = 200, body = WorkspaceView),
+    (status = 200, body = WorkspaceView, headers(("ETag" = String))),
     Refused<409>, Refused<412>, Refusals, BodyRefusals,
 ), security(("bearer" = [])))]
 async fn update(
