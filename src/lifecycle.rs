@@ -162,7 +162,7 @@ where
     // Declared before all that may hold the store, so that this thread waits last, whoever lets go of it.
     let _closed;
     let store = Store::open(config.layout.clone(), config.store)?;
-    _closed = store.writers();
+    _closed = store.closing();
     if store.system().state() != "open" {
         let error = StoreError::RolledBack { path: config.layout.database(WorkspaceId::SYSTEM) };
         tracing::error!(store.state = store.system().state(), error = %error, "the appliance is read-only");

@@ -97,9 +97,15 @@ pub struct Store {
     limits: Limits,
     lru: Mutex<Lru>,
     refused: Arc<AtomicBool>,
-    // Dropped in this order: the handles above, then the wait for their files, then the lock.
+    // Dropped after the handles above.
+    closing: Closing,
+}
+
+/// Whoever holds this waits, when dropping it, until all files are closed, and lets others have the directory then.
+pub struct Closing {
+    // Dropped in this order.
     writers: Writers,
-    _lock: DirectoryLock,
+    lock: Arc<DirectoryLock>,
 }
 
 impl Store {
@@ -155,8 +161,7 @@ impl Store {
             limits,
             lru: Mutex::default(),
             refused,
-            writers,
-            _lock: lock,
+            closing: Closing { writers, lock: Arc::new(lock) },
         })
     }
 
@@ -165,10 +170,9 @@ impl Store {
         &self.system
     }
 
-    /// Its writer threads, for a process that ends: dropping them waits until all files are closed. Not before the
-    /// store is let go of.
-    pub fn writers(&self) -> Writers {
-        self.writers.another()
+    /// For a thread that ends the process, to be dropped once the store is let go of, by whichever thread that is.
+    pub fn closing(&self) -> Closing {
+        Closing { writers: self.closing.writers.another(), lock: Arc::clone(&self.closing.lock) }
     }
 
     /// Which workspaces there are.
@@ -265,7 +269,7 @@ impl Store {
         Shared {
             layout: self.layout.clone(),
             anchor: Arc::clone(&self.anchor),
-            writers: self.writers.starter(),
+            writers: self.closing.writers.starter(),
             refused: Arc::clone(&self.refused),
         }
     }

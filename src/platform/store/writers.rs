@@ -19,6 +19,8 @@ struct Threads {
     holding: usize,
     /// Those that nobody has waited for.
     handles: Vec<JoinHandle<()>>,
+    /// Somebody waited for long enough.
+    given_up: bool,
 }
 
 #[derive(Debug, Default)]
@@ -92,15 +94,16 @@ impl Drop for Writers {
         if threads.handles.iter().any(|handle| handle.thread().id() == thread::current().id()) {
             return;
         }
-        let waited = self.0.fewer.wait_timeout_while(threads, CLOSED_WITHIN, |threads| threads.holding > 0);
-        let (mut threads, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if threads.holding > 0 {
+        let waits = |threads: &mut Threads| threads.holding > 0 && !threads.given_up;
+        let waited = self.0.fewer.wait_timeout_while(threads, CLOSED_WITHIN, waits);
+        let (mut threads, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if threads.holding == 0 {
+            // None of them takes this lock any more, and whoever else waits does so until they are no more.
+            threads.handles.drain(..).for_each(join);
+        } else if waited.timed_out() && !threads.given_up {
+            threads.given_up = true;
             tracing::error!(store.files = threads.holding, "files are still open; the next start recovers them");
-            return;
         }
-        let handles = std::mem::take(&mut threads.handles);
-        drop(threads);
-        handles.into_iter().for_each(join);
     }
 }
 
@@ -113,18 +116,17 @@ fn join(handle: JoinHandle<()>) {
 mod tests {
     use std::cell::RefCell;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
 
     use super::*;
 
-    static GONE: AtomicUsize = AtomicUsize::new(0);
-
     /// What a library keeps for each thread, and takes its time to free.
-    struct Slow;
+    struct Slow(Arc<AtomicUsize>);
 
     impl Drop for Slow {
         fn drop(&mut self) {
             thread::sleep(Duration::from_millis(100));
-            GONE.fetch_add(1, Ordering::SeqCst);
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
@@ -133,30 +135,36 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_waited_for_until_it_is_no_more() {
-        let writers = Writers::default();
-        let starter = writers.starter();
+    fn whoever_waits_does_so_until_the_threads_are_no_more() {
+        let (writers, gone) = (Writers::default(), Arc::new(AtomicUsize::new(0)));
         for _ in 0..3 {
-            starter.start(|| KEPT.with(|kept| *kept.borrow_mut() = Some(Slow))).unwrap();
+            let slow = Slow(Arc::clone(&gone));
+            writers.starter().start(|| KEPT.with(|kept| *kept.borrow_mut() = Some(slow))).unwrap();
         }
-        drop(writers);
-        assert_eq!(GONE.load(Ordering::SeqCst), 3);
+        let wait = |writers: Writers| {
+            drop(writers);
+            gone.load(Ordering::SeqCst)
+        };
+        thread::scope(|scope| {
+            let others = [writers.another(), writers.another()].map(|one| scope.spawn(|| wait(one)));
+            assert_eq!(wait(writers), 3);
+            others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), 3));
+        });
     }
 
     #[test]
-    fn who_else_waits_does_so_too_and_a_thread_does_not_wait_for_itself() {
+    fn a_thread_does_not_wait_for_itself() {
         let writers = Writers::default();
-        let starter = writers.starter();
         let last = writers.another();
-        let (go, told) = std::sync::mpsc::channel::<()>();
-        starter
-            .start(move || {
-                told.recv().unwrap();
-                drop(last);
-            })
-            .unwrap();
+        let (go, told) = mpsc::channel::<()>();
+        let work = move || {
+            told.recv().unwrap();
+            drop(last);
+        };
+        writers.starter().start(work).unwrap();
         go.send(()).unwrap();
+        let shared = Arc::clone(&writers.0);
         drop(writers);
-        assert!(starter.0.threads().handles.is_empty());
+        assert!(shared.threads().handles.is_empty() && !shared.threads().given_up);
     }
 }
