@@ -12,6 +12,8 @@ use crate::api::principal::Operator;
 use crate::api::services::{App, Services};
 use crate::api::types::doctor::{Check, CheckState, Checkup};
 use crate::core::audit::Record;
+use crate::core::workspace::DAY;
+use crate::core::workspace::leap::Seen;
 use crate::platform::fence::{self, Tried};
 use crate::platform::store::{audit_log, claim, clock_seen, database};
 use crate::platform::sys;
@@ -133,19 +135,21 @@ async fn clock(app: &Services) -> Result<Check, Problem> {
         .await?;
     let newest = newest.first().and_then(|(record, _)| Record::decode(record).ok()).map(|record| record.at);
     let now = app.clock.now();
-    let kept_until = seen.filter(|_| app.store.registry().any_cools_off()).and_then(|seen| seen.look(now).kept_until());
-    Ok(match (newest, kept_until) {
+    let doubt = Seen::look(seen, now).doubt.filter(|_| app.store.registry().any_cools_off());
+    Ok(match (newest, doubt) {
         (Some(at), _) if at > now + std::time::Duration::from_secs(60) => Check::fail(
             "clock",
             format!("it is {now} here, and the audit has a record of {at}: the clock was set back"),
             "set the clock (`timedatectl`): sessions, tickets and certificates go by it",
         ),
-        (_, Some(until)) => Check::warn(
+        (_, Some(doubt)) => Check::warn(
             "clock",
             format!(
-                "it is {now} here, more than a week after it was looked at before: no closed workspace is deleted until {until}"
+                "it is {now} here, after a leap from {}: no closed workspace is deleted before the appliance ran for {} more days",
+                doubt.before,
+                doubt.left().as_secs().div_ceil(DAY.as_secs())
             ),
-            "if this host was not off for so long, set the clock before then (`timedatectl`)",
+            "when that is wrong, set the clock (`timedatectl`); reopen what is to be kept (`conclave workspace reopen`)",
         ),
         _ => Check::ok("clock", format!("it is {now} here")),
     })

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
+use rusqlite::Connection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,7 +54,7 @@ async fn take_step(
         LifeStep::Subscribe {} => ("workspace.subscribe", Step::Subscribe, None),
         LifeStep::Suspend {} => ("workspace.suspend", Step::Suspend, None),
         LifeStep::Resume {} => ("workspace.resume", Step::Resume, None),
-        LifeStep::Reopen {} => ("workspace.reopen", Step::Reopen, None),
+        LifeStep::Reopen {} => ("workspace.reopen", Step::Reopen { is_kept: false }, None),
         LifeStep::Close { approval, cooling_off_days } => {
             let days = cooling_off_days.unwrap_or(*COOLING_OFF_DAYS.start());
             if !COOLING_OFF_DAYS.contains(&days) {
@@ -69,6 +70,10 @@ async fn take_step(
         // The moment of the write counts: a step that waited must not come after the end of a cooling-off.
         let now = clock.now();
         let Some(before) = registry.entry(workspace) else { return Ok(Err(Problem::NotFound)) };
+        let step = match step {
+            Step::Reopen { .. } => Step::Reopen { is_kept: look(write.sql(), now)?.doubt.is_some() },
+            step => step,
+        };
         let life = match before.life.after(step, now) {
             Ok(life) => life,
             Err(not_now) => return Ok(Err(Problem::Conflict(format!("{not_now}.")))),
@@ -128,6 +133,9 @@ pub async fn keep_up(app: &Services) {
             stopped.insert(entry.id);
         }
     }
+    if app.store.registry().any_cools_off() && is_clock_doubted(app, now).await {
+        stopped.extend(due.drain(..));
+    }
     app.stopped().retain(|workspace| stopped.contains(workspace));
     let before = app.stopped().clone();
     for workspace in stopped.difference(&before) {
@@ -137,9 +145,6 @@ pub async fn keep_up(app: &Services) {
             app.stopped().insert(*workspace);
         }
     }
-    if !app.store.registry().any_cools_off() || is_clock_doubted(app, now).await {
-        return;
-    }
     for workspace in due {
         if let Err(problem) = purge(app, workspace).await {
             tracing::error!(workspace.id = %workspace, problem.code = problem.code(), "a closed workspace cannot be deleted");
@@ -147,20 +152,27 @@ pub async fn keep_up(app: &Services) {
     }
 }
 
-/// Whether the clock leapt lately, so that nothing is deleted by it. So it is when nobody can tell.
+/// What is seen of the clock now, after what was kept.
+fn look(database: &Connection, now: Timestamp) -> rusqlite::Result<Seen> {
+    Ok(Seen::look(clock_seen::get(database)?, now))
+}
+
+/// Looks at the clock, for as long as a workspace cools off: nothing is deleted by one that leapt. So it is when nobody
+/// can tell.
 async fn is_clock_doubted(app: &Services, now: Timestamp) -> bool {
-    let look = async {
-        let before = app.store.system().read(clock_seen::get).await?;
-        let seen = before.map_or(Seen::first(now), |before| before.look(now));
-        if before.is_none_or(|before| before.is_outdated_by(seen)) {
+    let looked = async {
+        let (kept, seen) = app.store.system().read(move |sql| Ok((clock_seen::get(sql)?, look(sql, now)?))).await?;
+        if kept.is_none_or(|kept| kept.is_outdated_by(seen)) {
             app.store.system().write(move |write| clock_seen::set(write, seen)).await?;
-            if let Some(until) = seen.kept_until() {
-                tracing::warn!(until = %until, "the clock went ahead by more than a week: no closed workspace is deleted until then");
-            }
         }
-        Ok::<_, StoreError>(seen.leapt_to.is_some())
+        if kept.is_none_or(|kept| kept.doubt.is_none())
+            && let Some(doubt) = seen.doubt
+        {
+            tracing::warn!(clock.before = %doubt.before, clock.now = %now, "the clock leapt ahead: no closed workspace is deleted for now");
+        }
+        Ok::<_, StoreError>(seen.doubt.is_some())
     };
-    look.await.unwrap_or_else(|error| {
+    looked.await.unwrap_or_else(|error| {
         tracing::error!(error = %error, "nobody can tell whether the clock leapt: no closed workspace is deleted");
         true
     })
@@ -174,7 +186,8 @@ async fn purge(app: &Services, workspace: WorkspaceId) -> Result<(), Problem> {
     let begin = move |write: &Write<'_>| {
         let now = clock.now();
         // It may have been reopened while this waited. From this moment on it cannot be any more.
-        let is_due = registry.entry(workspace).is_some_and(|entry| entry.life.is_to_be_purged(now));
+        let is_over = registry.entry(workspace).is_some_and(|entry| entry.life.is_to_be_purged(now));
+        let is_due = is_over && look(write.sql(), now)?.doubt.is_none();
         if is_due {
             write.audit(&event, now)?;
         }

@@ -1,52 +1,72 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! A clock that leaps ahead does not end a cooling-off: closed workspaces are kept for another week, in which somebody
-//! can set it right. A host that was off for long looks the same, and costs that week.
+//! A clock that leaps ahead ends no cooling-off: from then on closed workspaces are kept until the appliance has run for
+//! as long as the shortest cooling-off, or the clock is set right. A host that was off for long looks the same.
+//!
+//! That time is not taken from the clock that is doubted: it is added up from one look to the next.
 
 use std::time::Duration;
 
-use crate::core::workspace::DAY;
+use crate::core::workspace::{COOLING_OFF_DAYS, DAY};
 use crate::values::time::Timestamp;
 
 /// Further ahead than this since it was last looked at, the clock leapt. It is shorter than any cooling-off by far.
 const LEAP: Duration = Duration::from_secs(7 * DAY.as_secs());
-/// How long a clock that leapt is doubted.
-const DOUBT: Duration = Duration::from_secs(7 * DAY.as_secs());
-/// A clock that went back by less than this since it leapt was not set right.
-const SLACK: Duration = DAY;
-/// What was seen is kept again after this.
-const KEPT_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long the appliance has to run before a clock that leapt is believed.
+const DOUBT: Duration = Duration::from_secs(*COOLING_OFF_DAYS.start() as u64 * DAY.as_secs());
+/// What was seen is kept again after this; no more counts as time that the appliance ran.
+pub const KEPT_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// A clock that leapt and was not set right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// What time it was before.
+    pub before: Timestamp,
+    /// How long the appliance has run since.
+    pub ran: Duration,
+}
+
+impl Doubt {
+    /// How long it has to run until the clock is believed.
+    pub fn left(self) -> Duration {
+        DOUBT.saturating_sub(self.ran)
+    }
+}
 
 /// What was seen of the clock while a workspace cools off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// When it was last looked at.
     pub at: Timestamp,
-    /// Where it was after a leap that is still doubted.
-    pub leapt_to: Option<Timestamp>,
+    /// Whether it is doubted.
+    pub doubt: Option<Doubt>,
 }
 
 impl Seen {
-    /// What is seen when nothing was before.
+    /// What is seen when nothing has to be doubted.
     pub const fn first(now: Timestamp) -> Self {
-        Self { at: now, leapt_to: None }
+        Self { at: now, doubt: None }
     }
 
-    /// What is seen at `now`, after this.
+    /// What is seen at `now`, after `before`. When nobody knows what was before, the clock may have leapt.
     #[must_use]
-    pub fn look(self, now: Timestamp) -> Self {
-        let doubted = self.leapt_to.filter(|to| now + SLACK >= *to && now < *to + DOUBT);
-        Self { at: now, leapt_to: if now > self.at + LEAP { Some(now) } else { doubted } }
-    }
-
-    /// Until when nothing is deleted.
-    pub fn kept_until(self) -> Option<Timestamp> {
-        self.leapt_to.map(|to| to + DOUBT)
+    pub fn look(before: Option<Self>, now: Timestamp) -> Self {
+        let never = Timestamp::from_millis(0);
+        let Self { at, doubt } =
+            before.unwrap_or(Self { at: now, doubt: Some(Doubt { before: never, ran: Duration::ZERO }) });
+        let passed = now.since(at);
+        let doubt = if passed > LEAP {
+            Some(Doubt { before: doubt.map_or(at, |doubt| doubt.before), ran: Duration::ZERO })
+        } else {
+            let ran = |doubt: Doubt| Doubt { ran: doubt.ran + passed.min(KEPT_EVERY), ..doubt };
+            doubt.map(ran).filter(|doubt| doubt.ran < DOUBT && now > doubt.before + doubt.ran + LEAP)
+        };
+        Self { at: now, doubt }
     }
 
     /// Whether `next` is to be stored in place of this.
     pub fn is_outdated_by(self, next: Self) -> bool {
         let apart = next.at.since(self.at).max(self.at.since(next.at));
-        self.leapt_to != next.leapt_to || apart >= KEPT_EVERY
+        self.doubt.map(|doubt| doubt.before) != next.doubt.map(|doubt| doubt.before) || apart >= KEPT_EVERY
     }
 }
 
@@ -60,46 +80,74 @@ mod tests {
         Timestamp::from_millis(day * 86_400_000)
     }
 
+    fn doubted_since(seen: Seen) -> Option<Timestamp> {
+        seen.doubt.map(|doubt| doubt.before)
+    }
+
+    /// After `days` in which somebody looks at the clock each hour.
+    fn running(seen: Seen, days: u32) -> Seen {
+        (0..days * 24).fold(seen, |seen, _| Seen::look(Some(seen), seen.at + KEPT_EVERY))
+    }
+
     #[test]
-    fn a_leap_is_doubted_for_a_week_or_until_the_clock_is_set() {
+    fn a_leap_is_doubted_until_the_clock_is_set_or_the_appliance_ran_for_long() {
         let before = Seen::first(at(10));
-        assert_eq!(before.look(at(17)).kept_until(), None);
-        let leapt = before.look(at(375));
-        assert_eq!(leapt.kept_until(), Some(at(382)));
-        let later = leapt.look(at(376)).look(at(381));
-        assert_eq!(later.kept_until(), Some(at(382)));
-        assert_eq!(later.look(at(382)).kept_until(), None);
-        // A correction of seconds, and one that sets it right.
-        assert_eq!(leapt.look(at(375) - Duration::from_secs(3)).kept_until(), Some(at(382)));
-        assert_eq!(leapt.look(at(11)), Seen::first(at(11)));
-        // Another leap begins anew.
-        assert_eq!(later.look(at(400)).kept_until(), Some(at(407)));
+        assert_eq!(doubted_since(Seen::look(Some(before), at(17))), None);
+        let leapt = Seen::look(Some(before), at(375));
+        assert_eq!(doubted_since(leapt), Some(at(10)));
+        assert_eq!(doubted_since(running(leapt, 29)), Some(at(10)));
+        assert_eq!(doubted_since(running(leapt, 30)), None);
+        // A host that is off meanwhile runs no shorter.
+        let off = Seen::look(Some(running(leapt, 29)), at(375 + 29 + 7));
+        assert_eq!(doubted_since(off), Some(at(10)));
+        assert_eq!(doubted_since(running(off, 1)), None);
+        // A correction of seconds, one of days that does not set it right, and those that do, at once and later.
+        for partly in [at(375) - Duration::from_secs(3), at(373), at(20)] {
+            assert_eq!(doubted_since(Seen::look(Some(leapt), partly)), Some(at(10)));
+        }
+        assert_eq!(Seen::look(Some(leapt), at(11)), Seen::first(at(11)));
+        assert_eq!(Seen::look(Some(running(leapt, 20)), at(31)), Seen::first(at(31)));
+        // Another leap begins anew, and what is right stays what it was before the first.
+        let again = Seen::look(Some(running(leapt, 20)), at(900));
+        assert_eq!(again.doubt, Some(Doubt { before: at(10), ran: Duration::ZERO }));
+    }
+
+    #[test]
+    fn who_knows_nothing_doubts() {
+        let unknown = Seen::look(None, at(20_000));
+        assert!(unknown.doubt.is_some());
+        assert_eq!(doubted_since(running(unknown, 30)), None);
     }
 
     #[test]
     fn what_was_seen_is_kept_when_it_tells_something() {
         let before = Seen::first(at(10));
-        assert!(!before.is_outdated_by(before.look(at(10) + Duration::from_secs(10))));
-        assert!(before.is_outdated_by(before.look(at(10) + KEPT_EVERY)));
-        assert!(before.is_outdated_by(before.look(at(9))));
-        assert!(before.is_outdated_by(before.look(at(375))));
+        let outdated = |now| before.is_outdated_by(Seen::look(Some(before), now));
+        assert!(!outdated(at(10) + Duration::from_secs(10)));
+        assert!(outdated(at(10) + KEPT_EVERY) && outdated(at(9)) && outdated(at(375)));
     }
 
     proptest! {
-        /// However the clock goes: who looks often never passes more than a week of it without a week's notice.
+        /// However the clock goes: who passed a week and more at once believes it again only where it was, or after it
+        /// ran for thirty days.
         #[test]
-        fn a_week_and_more_is_never_passed_unnoticed(steps in proptest::collection::vec(-400_i64..400, 1..40)) {
-            let mut day = 1_000;
-            let mut seen = Seen::first(at(day));
-            for step in steps {
-                day += step;
-                let next = seen.look(at(day));
-                if step > 7 {
-                    prop_assert_eq!(next.kept_until(), Some(at(day + 7)));
+        fn no_leap_is_believed_by_setting_the_clock_elsewhere(hours in proptest::collection::vec(-9_000_i64..9_000, 1..60)) {
+            let mut now = at(1_000);
+            let mut seen = Seen::first(now);
+            let mut right: Option<Timestamp> = None;
+            for step in hours {
+                now = Timestamp::from_millis(now.as_millis() + step * 3_600_000);
+                let next = Seen::look(Some(seen), now);
+                if step > 7 * 24 {
+                    right = right.or(Some(seen.at));
+                    prop_assert_eq!(next.doubt.map(|doubt| doubt.ran), Some(Duration::ZERO));
                 }
-                if let Some(until) = next.kept_until() {
-                    prop_assert!(at(day) < until && until <= at(day + 8));
+                if next.doubt.is_none() && let Some(before) = right {
+                    // Fewer looks than thirty days have hours.
+                    prop_assert!(now <= before + LEAP + KEPT_EVERY * 60);
+                    right = None;
                 }
+                prop_assert_eq!(next.doubt.map(|doubt| doubt.before), right);
                 seen = next;
             }
         }

@@ -117,7 +117,10 @@ pub enum Step {
         purge_at: Timestamp,
     },
     /// It is not deleted.
-    Reopen,
+    Reopen {
+        /// Whether nothing is deleted for now, so that it can be reopened later than that.
+        is_kept: bool,
+    },
 }
 
 /// The life of a workspace.
@@ -167,7 +170,7 @@ impl Life {
 
     /// The life after a step.
     pub fn after(self, step: Step, now: Timestamp) -> Result<Self, NotNow> {
-        if self.purge_at.is_some() && !matches!(step, Step::Reopen) {
+        if self.purge_at.is_some() && !matches!(step, Step::Reopen { .. }) {
             return Err(NotNow::IsClosed);
         }
         match (step, self.term) {
@@ -183,9 +186,9 @@ impl Life {
             (Step::Resume, _) if !self.suspended => Err(NotNow::NotSuspended),
             (Step::Resume, _) => Ok(Self { suspended: false, ..self }),
             (Step::Close { purge_at }, _) => Ok(Self { purge_at: Some(purge_at), ..self }),
-            (Step::Reopen, _) => match self.purge_at {
+            (Step::Reopen { is_kept }, _) => match self.purge_at {
                 None => Err(NotNow::NotClosed),
-                Some(_) if self.is_to_be_purged(now) => Err(NotNow::TooLate),
+                Some(_) if self.is_to_be_purged(now) && !is_kept => Err(NotNow::TooLate),
                 Some(_) => Ok(Self { purge_at: None, ..self }),
             },
         }
@@ -231,8 +234,10 @@ mod tests {
         ] {
             assert_eq!(closed.after(step, at(11)), Err(NotNow::IsClosed));
         }
-        assert_eq!(closed.after(Step::Reopen, at(39)).unwrap(), Life::trial(at(9)));
-        assert_eq!(closed.after(Step::Reopen, at(40)), Err(NotNow::TooLate));
+        let (reopen, reopen_kept) = (Step::Reopen { is_kept: false }, Step::Reopen { is_kept: true });
+        assert_eq!(closed.after(reopen, at(39)).unwrap(), Life::trial(at(9)));
+        assert_eq!(closed.after(reopen, at(40)), Err(NotNow::TooLate));
+        assert_eq!(closed.after(reopen_kept, at(40)).unwrap(), Life::trial(at(9)));
         assert!(!closed.is_to_be_purged(at(39)) && closed.is_to_be_purged(at(40)));
     }
 
@@ -242,7 +247,7 @@ mod tests {
             Just(Step::Subscribe),
             Just(Step::Suspend),
             Just(Step::Resume),
-            Just(Step::Reopen),
+            any::<bool>().prop_map(|is_kept| Step::Reopen { is_kept }),
             (0_i64..200).prop_map(|day| Step::Close { purge_at: at(day) }),
         ];
         (steps, 0_i64..200)
@@ -257,7 +262,8 @@ mod tests {
             for (step, day) in steps {
                 let Ok(after) = life.after(step, at(day)) else { continue };
                 prop_assert!(!life.suspended || after.suspended || step == Step::Resume);
-                prop_assert!(life.purge_at.is_none() || after.purge_at.is_some() || step == Step::Reopen);
+                let reopens = matches!(step, Step::Reopen { .. });
+                prop_assert!(life.purge_at.is_none() || after.purge_at.is_some() || reopens);
                 prop_assert!(life.term != Term::Subscribed || after.term == Term::Subscribed);
                 let stopped = matches!(after.stage(), Stage::Suspended | Stage::Closed);
                 prop_assert!(!stopped || after.standstill(at(day)).is_some());

@@ -1,27 +1,63 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What was seen of the clock while a workspace cools off, among the settings of `system.db`.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
-use crate::core::workspace::leap::Seen;
+use crate::core::workspace::leap::{Doubt, Seen};
 use crate::platform::store::settings;
 use crate::platform::store::workspace::Write;
 use crate::values::time::Timestamp;
 
-/// Milliseconds since the epoch: when it was looked at, and behind a space where it was after a leap.
 const SETTING: &str = "clock.seen";
 
-/// What was seen last.
+/// What was seen last, when that is known.
 pub fn get(database: &Connection) -> rusqlite::Result<Option<Seen>> {
-    let text = settings::get(database, SETTING)?;
-    Ok(text.and_then(|text| {
-        let mut times = text.split(' ').map(|time| time.parse().map(Timestamp::from_millis));
-        Some(Seen { at: times.next()?.ok()?, leapt_to: times.next().transpose().ok()? })
-    }))
+    Ok(settings::get(database, SETTING)?.as_deref().and_then(read))
 }
 
 /// Keeps what was seen.
 pub fn set(write: &Write<'_>, seen: Seen) -> rusqlite::Result<()> {
-    let leapt_to = seen.leapt_to.map(|to| format!(" {}", to.as_millis())).unwrap_or_default();
-    settings::set(write, SETTING, &format!("{}{leapt_to}", seen.at.as_millis()))
+    settings::set(write, SETTING, &text(seen))
+}
+
+/// Milliseconds: when it was looked at, and when it is doubted what time it was before and how long the appliance ran
+/// since.
+fn text(seen: Seen) -> String {
+    let at = seen.at.as_millis();
+    match seen.doubt {
+        Some(Doubt { before, ran }) => format!("{at} {} {}", before.as_millis(), ran.as_millis()),
+        None => at.to_string(),
+    }
+}
+
+fn read(text: &str) -> Option<Seen> {
+    let numbers: Vec<i64> = text.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let (at, doubt) = match *numbers.as_slice() {
+        [at] => (at, None),
+        [at, before, ran] => {
+            let ran = Duration::from_millis(u64::try_from(ran).ok()?);
+            (at, Some(Doubt { before: Timestamp::from_millis(before), ran }))
+        }
+        _ => return None,
+    };
+    Some(Seen { at: Timestamp::from_millis(at), doubt })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again_and_nothing_else_is() {
+        let doubt = Doubt { before: Timestamp::from_millis(5), ran: Duration::from_millis(7) };
+        for seen in [Seen::first(Timestamp::from_millis(9)), Seen { at: Timestamp::from_millis(9), doubt: Some(doubt) }]
+        {
+            assert_eq!(read(&text(seen)), Some(seen));
+        }
+        for other in ["", "x", "1 2", "1 2 x", "1 2 -3", "1 2 3 4"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
 }
