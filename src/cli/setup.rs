@@ -58,7 +58,7 @@ struct KitChoice {
     #[arg(long, value_name = "FILE")]
     kit_file: Option<PathBuf>,
     /// Public key of a kit that was made elsewhere (`conclave recovery new`)
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     recovery_public_key: Option<String>,
     /// Do without a recovery kit: a lost master key is lost
     #[arg(long)]
