@@ -367,6 +367,8 @@ fn one_caller_sends_so_many_requests_and_others_have_theirs() {
     let appliance = strict();
     let token = appliance.signed_in("demo", "ada", "admin");
     let mut stranger = appliance.connect();
+    // What may be asked comes back with time.
+    appliance.hold_now();
     let mut trust = || stranger.exchange("GET", "/api/v1/trust", None).unwrap();
     let mut answers = (0..500).map(|_| trust());
     let first = answers.next().unwrap();
@@ -384,7 +386,7 @@ fn one_caller_sends_so_many_requests_and_others_have_theirs() {
     }
     // A token that is none counts for the address.
     let forged = appliance.with_token("forged", "GET", "/api/v1/me", None);
-    assert!([401, 429].contains(&forged.status) && left(&forged) <= 1, "{}", forged.text());
+    assert!([401, 429].contains(&forged.status) && left(&forged) == 0, "{}", forged.text());
 }
 
 #[test]

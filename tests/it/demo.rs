@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use conclave::client::media::{ivf, ogg_opus};
@@ -52,6 +53,13 @@ struct Demo {
     child: Child,
     data: PathBuf,
     said: Said,
+}
+
+/// Two demos that begin at once look for a free port and find the same one.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Demo {
@@ -153,6 +161,7 @@ fn sign_in_with_what_was_printed(demo: &Demo, data: &Path) {
 
 #[test]
 fn the_demo_says_where_to_go_lets_in_and_starts_again_on_its_files() {
+    let _turn = turn();
     // Taken by us, or by somebody else: either way it is not free.
     let taken = TcpListener::bind(("127.0.0.1", 8_443));
     let dir = tempfile::tempdir().unwrap();
@@ -182,6 +191,7 @@ fn the_demo_says_where_to_go_lets_in_and_starts_again_on_its_files() {
 
 #[test]
 fn people_talk_move_and_share_in_the_lobby_and_the_printed_command_joins_them() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(&dir.path().join("demo"), &["--figures", "200ms"]);
     let people = demo.meets(&PEOPLE);
@@ -253,6 +263,7 @@ fn people_talk_move_and_share_in_the_lobby_and_the_printed_command_joins_them() 
 
 #[test]
 fn the_lobby_may_be_left_empty() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(&dir.path().join("demo"), &["--empty", "--figures", "200ms"]);
     assert!(demo.fact("Room").starts_with("lobby, nobody"), "{}", demo.said.text);

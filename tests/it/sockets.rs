@@ -15,12 +15,20 @@ kinds, admin, rest = sys.argv[1].split(','), sys.argv[2], sys.argv[3:]
 made = []
 for kind in kinds:
     if kind == 'tcp':
-        made.append(socket.create_server(('127.0.0.1', 0)))
+        # Not on the port of a UDP socket that was made before.
+        ports = [one.getsockname()[1] for one in made if one.family == socket.AF_INET]
+        choices = [socket.create_server(('127.0.0.1', 0)) for _ in range(2)]
+        made.append([one for one in choices if one.getsockname()[1] not in ports][0])
     elif kind == 'udp':
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        # Beside TCP on the same port when that was made before.
-        ports = [one.getsockname()[1] for one in made if one.family == socket.AF_INET]
-        udp.bind(('127.0.0.1', (ports or [0])[0]))
+        # Beside TCP on the same port when that was made before: on another one for both when somebody has that.
+        tcp = [place for place, one in enumerate(made) if one.family == socket.AF_INET]
+        for _ in range(16):
+            try:
+                udp.bind(('127.0.0.1', made[tcp[0]].getsockname()[1] if tcp else 0))
+                break
+            except OSError:
+                made[tcp[0]] = socket.create_server(('127.0.0.1', 0))
         made.append(udp)
     elif kind == 'unix':
         unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
