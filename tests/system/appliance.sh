@@ -56,9 +56,13 @@ step claim
 step prepare_meeting
 step nothing_leaves
 step networks
+# What is measured there is time, so suites that run side by side take turns.
+exec 9>"$(dirname "$tree")/meetings.lock"
+flock 9
 step meet
 step upgrade_in_a_meeting
 step stop_in_a_meeting
+flock -u 9; exec 9>&-
 step bad_upgrade
 step after_a_reboot
 step back_and_no_further

@@ -79,14 +79,14 @@ lists() { conclave network list | grep -F "$1"; }
 
 # A main process that does not move any more is replaced.
 watchdog() {
-    drop_in conclave.service '[Service]' WatchdogSec=2
+    drop_in conclave.service '[Service]' WatchdogSec=5
     IN systemctl restart conclave.service
     local before
     before=$(main_pid)
-    sleep 3
+    sleep 6
     check "a process that answers is left alone"        test "$(main_pid)" = "$before"
     IN kill -STOP "$before"
-    check "one that does not move is replaced"          within 15 is_another_than "$before"
+    check "one that does not move is replaced"          within 20 is_another_than "$before"
     check "and serves"                                  within 10 signs_in
     drop_in_gone conclave.service
     IN systemctl restart conclave.service
