@@ -142,15 +142,23 @@ async fn clock(app: &Services) -> Result<Check, Problem> {
             format!("it is {now} here, and the audit has a record of {at}: the clock was set back"),
             "set the clock (`timedatectl`): sessions, tickets and certificates go by it",
         ),
-        (_, Some(doubt)) => Check::warn(
-            "clock",
-            format!(
-                "it is {now} here, after a leap from {}: no closed workspace is deleted before the appliance ran for {} more days",
-                doubt.before,
-                doubt.left().as_secs().div_ceil(DAY.as_secs())
-            ),
-            "when that is wrong, set the clock (`timedatectl`); reopen what is to be kept (`conclave workspace reopen`)",
-        ),
+        (_, Some(doubt)) => {
+            let days = doubt.left().as_secs().div_ceil(DAY.as_secs());
+            let (before, way_out) = match doubt.before {
+                Some(before) => (
+                    format!("after a leap from {before}"),
+                    "when that is wrong, set the clock (`timedatectl`); reopen what is to be kept (`conclave workspace reopen`)",
+                ),
+                None => (
+                    "and nobody knows what time it was before".to_owned(),
+                    "reopen what is to be kept (`conclave workspace reopen`)",
+                ),
+            };
+            let says = format!(
+                "it is {now} here, {before}: no closed workspace is deleted before the appliance ran for {days} more days"
+            );
+            Check::warn("clock", says, way_out)
+        }
         _ => Check::ok("clock", format!("it is {now} here")),
     })
 }

@@ -22,11 +22,11 @@ use crate::api::workspaces::{WorkspacePath, told, view};
 use crate::core::approval::Deed;
 use crate::core::audit::{Event, Outcome};
 use crate::core::workspace::leap::Seen;
-use crate::core::workspace::{COOLING_OFF_DAYS, DAY, Step};
+use crate::core::workspace::{COOLING_OFF_DAYS, DAY, NotNow, Step};
 use crate::platform::store::error::StoreError;
 use crate::platform::store::registry::Entry;
 use crate::platform::store::workspace::Write;
-use crate::platform::store::{clock_seen, sessions};
+use crate::platform::store::{clock_seen, purges, sessions};
 use crate::values::id::WorkspaceId;
 use crate::values::time::Timestamp;
 
@@ -71,6 +71,9 @@ async fn take_step(
         let now = clock.now();
         let Some(before) = registry.entry(workspace) else { return Ok(Err(Problem::NotFound)) };
         let step = match step {
+            Step::Reopen { .. } if purges::has_begun(write.sql(), workspace)? => {
+                return Ok(Err(Problem::Conflict(format!("{}.", NotNow::TooLate))));
+            }
             Step::Reopen { .. } => Step::Reopen { is_kept: look(write.sql(), now)?.doubt.is_some() },
             step => step,
         };
@@ -125,16 +128,15 @@ pub async fn keep_up(app: &Services) {
         return;
     }
     let now = app.clock.now();
+    let (is_kept, begun) =
+        if app.store.registry().any_cools_off() { look_around(app, now).await } else { (false, HashSet::new()) };
     let (mut stopped, mut due) = (HashSet::new(), Vec::new());
     for entry in app.store.registry().all() {
-        if entry.life.is_to_be_purged(now) {
+        if begun.contains(&entry.id) || entry.life.is_to_be_purged(now) && !is_kept {
             due.push(entry.id);
         } else if entry.life.standstill(now).is_some() {
             stopped.insert(entry.id);
         }
-    }
-    if app.store.registry().any_cools_off() && is_clock_doubted(app, now).await {
-        stopped.extend(due.drain(..));
     }
     app.stopped().retain(|workspace| stopped.contains(workspace));
     let before = app.stopped().clone();
@@ -157,24 +159,28 @@ fn look(database: &Connection, now: Timestamp) -> rusqlite::Result<Seen> {
     Ok(Seen::look(clock_seen::get(database)?, now))
 }
 
-/// Looks at the clock, for as long as a workspace cools off: nothing is deleted by one that leapt. So it is when nobody
-/// can tell.
-async fn is_clock_doubted(app: &Services, now: Timestamp) -> bool {
+/// While a workspace cools off: whether nothing is to be deleted, as the clock leapt or nobody can tell; and which deletions
+/// have begun, whatever time it is now.
+async fn look_around(app: &Services, now: Timestamp) -> (bool, HashSet<WorkspaceId>) {
     let looked = async {
-        let (kept, seen) = app.store.system().read(move |sql| Ok((clock_seen::get(sql)?, look(sql, now)?))).await?;
+        let read = move |sql: &Connection| Ok((clock_seen::get(sql)?, look(sql, now)?, purges::begun(sql)?));
+        let (kept, seen, begun) = app.store.system().read(read).await?;
         if kept.is_none_or(|kept| kept.is_outdated_by(seen)) {
             app.store.system().write(move |write| clock_seen::set(write, seen)).await?;
         }
-        if kept.is_none_or(|kept| kept.doubt.is_none())
-            && let Some(doubt) = seen.doubt
-        {
-            tracing::warn!(clock.before = %doubt.before, clock.now = %now, "the clock leapt ahead: no closed workspace is deleted for now");
+        let before = kept.and_then(|kept| kept.doubt);
+        match seen.doubt {
+            Some(doubt) if doubt.ran.is_zero() && before.is_none_or(|before| !before.ran.is_zero()) => {
+                let before = doubt.before.map(tracing::field::display);
+                tracing::warn!(clock.before = before, clock.now = %now, "the clock may have leapt ahead: no closed workspace is deleted for now");
+            }
+            _ => {}
         }
-        Ok::<_, StoreError>(seen.doubt.is_some())
+        Ok::<_, StoreError>((seen.doubt.is_some(), begun))
     };
     looked.await.unwrap_or_else(|error| {
         tracing::error!(error = %error, "nobody can tell whether the clock leapt: no closed workspace is deleted");
-        true
+        (true, HashSet::new())
     })
 }
 
@@ -185,10 +191,14 @@ async fn purge(app: &Services, workspace: WorkspaceId) -> Result<(), Problem> {
     let event = Caller::APPLIANCE.event("workspace.purge", format!("workspace:{workspace}"), Outcome::Allowed);
     let begin = move |write: &Write<'_>| {
         let now = clock.now();
+        if purges::has_begun(write.sql(), workspace)? {
+            return Ok(true);
+        }
         // It may have been reopened while this waited. From this moment on it cannot be any more.
         let is_over = registry.entry(workspace).is_some_and(|entry| entry.life.is_to_be_purged(now));
         let is_due = is_over && look(write.sql(), now)?.doubt.is_none();
         if is_due {
+            purges::begin(write, workspace)?;
             write.audit(&event, now)?;
         }
         Ok(is_due)
@@ -199,7 +209,11 @@ async fn purge(app: &Services, workspace: WorkspaceId) -> Result<(), Problem> {
     app.hub.end_workspace(workspace);
     app.store.shred(workspace).await?;
     let registry = app.store.registry().clone();
-    app.store.system().write(move |write| registry.remove(write, workspace)).await?;
+    let end = move |write: &Write<'_>| {
+        registry.remove(write, workspace)?;
+        purges::end(write, workspace)
+    };
+    app.store.system().write(end).await?;
     tracing::info!(workspace.id = %workspace, "a closed workspace was deleted: its keys are destroyed");
     Ok(())
 }

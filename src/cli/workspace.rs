@@ -98,7 +98,7 @@ pub enum Command {
         #[arg(long, value_name = "DAYS")]
         cooling_off_days: Option<u16>,
     },
-    /// Keep a closed workspace after all, while it cools off
+    /// Keep a closed workspace after all, until it is deleted
     Reopen {
         /// Workspace name
         name: String,

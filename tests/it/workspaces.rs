@@ -458,6 +458,33 @@ fn a_clock_that_leaps_ahead_deletes_no_workspace_until_it_is_right_or_long_belie
 }
 
 #[test]
+fn a_deletion_that_has_begun_is_done_to_its_end_whatever_the_clock_says() {
+    let appliance = Appliance::claimed();
+    let (id, operator) = (appliance.workspace_id("demo"), operator_token(&appliance));
+    let approval = approved(&appliance, &operator, "workspace.close", &["demo"]);
+    appliance.cli_ok(&["workspace", "close", "demo", "--approval", &approval]);
+    pass(&appliance, 29);
+    // It cannot be overwritten.
+    let keys = appliance.data_dir().join("keys").join(format!("{id}.json"));
+    let aside = appliance.dir.path().join("aside");
+    std::fs::rename(&keys, &aside).unwrap();
+    std::fs::create_dir(&keys).unwrap();
+    pass(&appliance, 1);
+    assert!(appliance.log().contains("a closed workspace cannot be deleted"));
+    for millis in [0, 365 * 86_400_000, -730 * 86_400_000] {
+        appliance.shift(millis);
+        let reopened = appliance.cli(&["workspace", "reopen", "demo"]);
+        assert!(String::from_utf8_lossy(&reopened.stderr).contains("the cooling-off is over"), "{reopened:?}");
+    }
+    std::fs::remove_dir(&keys).unwrap();
+    std::fs::rename(&aside, &keys).unwrap();
+    appliance.tick();
+    assert!(!keys.exists() && !appliance.data_dir().join("workspaces").join(&id).exists());
+    assert_eq!(appliance.cli(&["workspace", "show", "demo"]).status.code(), Some(1));
+    assert_eq!(records(&appliance, "system", "workspace.purge").len(), 1);
+}
+
+#[test]
 fn a_closed_workspace_is_exported_reopened_and_in_the_end_destroyed() {
     let mut appliance = Appliance::claimed();
     let password = appliance.account("demo", "ada", "admin");

@@ -2,7 +2,8 @@
 //! A clock that leaps ahead ends no cooling-off: from then on closed workspaces are kept until the appliance has run for
 //! as long as the shortest cooling-off, or the clock is set right. A host that was off for long looks the same.
 //!
-//! That time is not taken from the clock that is doubted: it is added up from one look to the next.
+//! That time is added up from one look to the next, and no more than an hour for each, so it does not pass on a host
+//! that is off.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ pub const KEPT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// A clock that leapt and was not set right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Doubt {
-    /// What time it was before.
-    pub before: Timestamp,
+    /// What time it was before, when somebody knows.
+    pub before: Option<Timestamp>,
     /// How long the appliance has run since.
     pub ran: Duration,
 }
@@ -50,15 +51,15 @@ impl Seen {
     /// What is seen at `now`, after `before`. When nobody knows what was before, the clock may have leapt.
     #[must_use]
     pub fn look(before: Option<Self>, now: Timestamp) -> Self {
-        let never = Timestamp::from_millis(0);
-        let Self { at, doubt } =
-            before.unwrap_or(Self { at: now, doubt: Some(Doubt { before: never, ran: Duration::ZERO }) });
+        let unknown = Self { at: now, doubt: Some(Doubt { before: None, ran: Duration::ZERO }) };
+        let Self { at, doubt } = before.unwrap_or(unknown);
         let passed = now.since(at);
         let doubt = if passed > LEAP {
-            Some(Doubt { before: doubt.map_or(at, |doubt| doubt.before), ran: Duration::ZERO })
+            Some(Doubt { before: doubt.map_or(Some(at), |doubt| doubt.before), ran: Duration::ZERO })
         } else {
             let ran = |doubt: Doubt| Doubt { ran: doubt.ran + passed.min(KEPT_EVERY), ..doubt };
-            doubt.map(ran).filter(|doubt| doubt.ran < DOUBT && now > doubt.before + doubt.ran + LEAP)
+            let is_wrong = |doubt: &Doubt| doubt.before.is_none_or(|before| now > before + doubt.ran + LEAP);
+            doubt.map(ran).filter(|doubt| doubt.ran < DOUBT && is_wrong(doubt))
         };
         Self { at: now, doubt }
     }
@@ -81,7 +82,7 @@ mod tests {
     }
 
     fn doubted_since(seen: Seen) -> Option<Timestamp> {
-        seen.doubt.map(|doubt| doubt.before)
+        seen.doubt.and_then(|doubt| doubt.before)
     }
 
     /// After `days` in which somebody looks at the clock each hour.
@@ -109,14 +110,15 @@ mod tests {
         assert_eq!(Seen::look(Some(running(leapt, 20)), at(31)), Seen::first(at(31)));
         // Another leap begins anew, and what is right stays what it was before the first.
         let again = Seen::look(Some(running(leapt, 20)), at(900));
-        assert_eq!(again.doubt, Some(Doubt { before: at(10), ran: Duration::ZERO }));
+        assert_eq!(again.doubt, Some(Doubt { before: Some(at(10)), ran: Duration::ZERO }));
     }
 
     #[test]
     fn who_knows_nothing_doubts() {
         let unknown = Seen::look(None, at(20_000));
-        assert!(unknown.doubt.is_some());
-        assert_eq!(doubted_since(running(unknown, 30)), None);
+        assert_eq!(unknown.doubt, Some(Doubt { before: None, ran: Duration::ZERO }));
+        assert!(running(unknown, 29).doubt.is_some());
+        assert_eq!(running(unknown, 30).doubt, None);
     }
 
     #[test]
@@ -147,7 +149,7 @@ mod tests {
                     prop_assert!(now <= before + LEAP + KEPT_EVERY * 60);
                     right = None;
                 }
-                prop_assert_eq!(next.doubt.map(|doubt| doubt.before), right);
+                prop_assert_eq!(doubted_since(next), right);
                 seen = next;
             }
         }

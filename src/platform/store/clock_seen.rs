@@ -22,12 +22,12 @@ pub fn set(write: &Write<'_>, seen: Seen) -> rusqlite::Result<()> {
     settings::set(write, SETTING, &text(seen))
 }
 
-/// Milliseconds: when it was looked at, and when it is doubted what time it was before and how long the appliance ran
-/// since.
+/// Milliseconds: when it was looked at, and when it is doubted what time it was before (0: nobody knows) and how long the
+/// appliance ran since.
 fn text(seen: Seen) -> String {
     let at = seen.at.as_millis();
     match seen.doubt {
-        Some(Doubt { before, ran }) => format!("{at} {} {}", before.as_millis(), ran.as_millis()),
+        Some(Doubt { before, ran }) => format!("{at} {} {}", before.map_or(0, Timestamp::as_millis), ran.as_millis()),
         None => at.to_string(),
     }
 }
@@ -38,7 +38,8 @@ fn read(text: &str) -> Option<Seen> {
         [at] => (at, None),
         [at, before, ran] => {
             let ran = Duration::from_millis(u64::try_from(ran).ok()?);
-            (at, Some(Doubt { before: Timestamp::from_millis(before), ran }))
+            let before = (before != 0).then_some(Timestamp::from_millis(before));
+            (at, Some(Doubt { before, ran }))
         }
         _ => return None,
     };
@@ -51,10 +52,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_read_again_and_nothing_else_is() {
-        let doubt = Doubt { before: Timestamp::from_millis(5), ran: Duration::from_millis(7) };
-        for seen in [Seen::first(Timestamp::from_millis(9)), Seen { at: Timestamp::from_millis(9), doubt: Some(doubt) }]
-        {
-            assert_eq!(read(&text(seen)), Some(seen));
+        let at = Timestamp::from_millis(9);
+        let doubt = |before| Some(Doubt { before, ran: Duration::from_millis(7) });
+        for doubt in [None, doubt(None), doubt(Some(Timestamp::from_millis(5)))] {
+            assert_eq!(read(&text(Seen { at, doubt })), Some(Seen { at, doubt }));
         }
         for other in ["", "x", "1 2", "1 2 x", "1 2 -3", "1 2 3 4"] {
             assert_eq!(read(other), None, "{other}");

@@ -43,6 +43,7 @@ pub mod links;
 mod log;
 pub mod policy;
 pub mod preflight;
+pub mod purges;
 pub mod registry;
 pub mod rooms;
 mod row;

@@ -17,3 +17,15 @@ pub fn set(write: &Write<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
     write.sql().execute(sql, params![key, value])?;
     Ok(())
 }
+
+/// Removes a setting, if it is there.
+pub fn remove(write: &Write<'_>, key: &str) -> rusqlite::Result<()> {
+    write.sql().execute("DELETE FROM settings WHERE key = ?1", params![key])?;
+    Ok(())
+}
+
+/// The keys that begin so.
+pub fn keys(database: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = database.prepare("SELECT key FROM settings WHERE substr(key, 1, length(?1)) = ?1")?;
+    statement.query_map(params![prefix], |row| row.get(0))?.collect()
+}
