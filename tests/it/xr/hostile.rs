@@ -94,6 +94,7 @@ impl Witnesses {
         let show = |part: &Part| format!("{} of {} lost, p50 {:?}, p99 {:?}", part.lost, part.said, part.p50, part.p99);
         eprintln!("{what}: {}; before: {}", show(part), show(quiet));
         assert!(part.said > 100, "{part:?}");
+        assert!(quiet.lost * 10 <= quiet.said, "before {what}: {quiet:?}");
         assert!(part.lost * 50 <= part.said + quiet.lost * 50, "{what}: {part:?}, before: {quiet:?}");
         for guest in &self.guests {
             assert_eq!(hall.facts(&guest.name)["refusals"], serde_json::json!({}), "{what}");
