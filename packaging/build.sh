@@ -19,7 +19,15 @@ fi
 flags="--remap-path-prefix=$root=/conclave --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 case $way in
     musl) target=x86_64-unknown-linux-musl; export CC_x86_64_unknown_linux_musl=musl-gcc ;;
-    glibc) target=x86_64-unknown-linux-gnu; flags+=" -C target-feature=+crt-static" ;;
+    glibc)
+        target=x86_64-unknown-linux-gnu
+        # GNU's linker leaves out what nothing calls once the calls are replaced; LLVM's brings it along.
+        flags+=" -C target-feature=+crt-static -C link-arg=-fuse-ld=bfd"
+        for function in freeaddrinfo getnameinfo gethostbyname getpwuid_r __assert_fail; do
+            flags+=" -C link-arg=-Wl,--wrap=$function"
+        done
+        # The kernel's call at once: looking whether this C library has it is dlsym, which finds nothing here.
+        flags+=' --cfg getrandom_backend="linux_getrandom"' ;;
     *) echo "STATIC=$way: musl or glibc" >&2; exit 2 ;;
 esac
 # Nothing asks the C library for addresses (src/platform/sys.rs).

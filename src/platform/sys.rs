@@ -74,18 +74,71 @@ pub fn disk(path: &std::path::Path) -> std::io::Result<(u64, u64)> {
     Ok((status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize))
 }
 
-/// What every call of `getaddrinfo` becomes in the binary that is shipped (`--wrap=getaddrinfo`, packaging/build.sh): a
-/// refusal. Names are resolved by `client` alone, with a resolver of its own; a library that would ask the C library,
-/// which would load others, is told that there is nothing.
-#[expect(unsafe_code, reason = "it takes the place of a function of the C library, under its name")]
-#[unsafe(no_mangle)]
-pub extern "C" fn __wrap_getaddrinfo(
-    _node: *const core::ffi::c_char,
-    _service: *const core::ffi::c_char,
-    _hints: *const core::ffi::c_void,
-    _result: *mut *mut core::ffi::c_void,
-) -> core::ffi::c_int {
+/// What calls of the C library become in the binary that is shipped, by the linker (`--wrap`, packaging/build.sh).
+///
+/// Names are resolved by `client` alone, with a resolver of its own. A library that would ask the C library, which would
+/// load others, is told that there is nothing. glibc has more such calls than musl: with any of them its loader of
+/// libraries comes along.
+#[expect(unsafe_code, reason = "they take the place of functions of the C library, under their names")]
+mod wrapped {
+    use core::ffi::{c_char, c_int, c_uint, c_void};
+
     /// `EAI_FAIL` of netdb.h, the same in musl and glibc.
-    const EAI_FAIL: core::ffi::c_int = -4;
-    EAI_FAIL
+    const EAI_FAIL: c_int = -4;
+    /// `ENOENT` of errno.h.
+    const ENOENT: c_int = 2;
+
+    #[unsafe(no_mangle)]
+    extern "C" fn __wrap_getaddrinfo(
+        _node: *const c_char,
+        _service: *const c_char,
+        _hints: *const c_void,
+        _result: *mut *mut c_void,
+    ) -> c_int {
+        EAI_FAIL
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn __wrap_freeaddrinfo(_result: *mut c_void) {}
+
+    #[unsafe(no_mangle)]
+    extern "C" fn __wrap_getnameinfo(
+        _address: *const c_void,
+        _length: c_uint,
+        _host: *mut c_char,
+        _host_length: c_uint,
+        _service: *mut c_char,
+        _service_length: c_uint,
+        _flags: c_int,
+    ) -> c_int {
+        EAI_FAIL
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn __wrap_gethostbyname(_name: *const c_char) -> *mut c_void {
+        core::ptr::null_mut()
+    }
+
+    /// For the home directory of somebody who has no `HOME`.
+    #[unsafe(no_mangle)]
+    extern "C" fn __wrap_getpwuid_r(
+        _uid: c_uint,
+        _entry: *mut c_void,
+        _buffer: *mut c_char,
+        _length: usize,
+        _result: *mut *mut c_void,
+    ) -> c_int {
+        ENOENT
+    }
+
+    /// It would translate what it says, for which glibc loads converters.
+    #[unsafe(no_mangle)]
+    extern "C" fn __wrap___assert_fail(
+        _assertion: *const c_char,
+        _file: *const c_char,
+        _line: c_uint,
+        _function: *const c_char,
+    ) -> ! {
+        std::process::abort()
+    }
 }
