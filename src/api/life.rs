@@ -163,8 +163,9 @@ fn look(database: &Connection, now: Timestamp) -> rusqlite::Result<Seen> {
 /// have begun, whatever time it is now.
 async fn look_around(app: &Services, now: Timestamp) -> (bool, HashSet<WorkspaceId>) {
     let looked = async {
-        let read = move |sql: &Connection| Ok((clock_seen::get(sql)?, look(sql, now)?, purges::begun(sql)?));
-        let (kept, seen, begun) = app.store.system().read(read).await?;
+        let read = |sql: &Connection| Ok((clock_seen::get(sql)?, purges::begun(sql)?));
+        let (kept, begun) = app.store.system().read(read).await?;
+        let seen = Seen::look(kept, now);
         if kept.is_none_or(|kept| kept.is_outdated_by(seen)) {
             app.store.system().write(move |write| clock_seen::set(write, seen)).await?;
         }

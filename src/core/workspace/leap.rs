@@ -15,7 +15,7 @@ const LEAP: Duration = Duration::from_secs(7 * DAY.as_secs());
 /// How long the appliance has to run before a clock that leapt is believed.
 const DOUBT: Duration = Duration::from_secs(*COOLING_OFF_DAYS.start() as u64 * DAY.as_secs());
 /// What was seen is kept again after this; no more counts as time that the appliance ran.
-pub const KEPT_EVERY: Duration = Duration::from_secs(60 * 60);
+const KEPT_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// A clock that leapt and was not set right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
