@@ -19,13 +19,12 @@ fn measured(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Something was sent and arrived, whole, and the relay's CPU time was read. How much of it arrives is the machine's: on a
-/// busy one poses are superseded.
+/// Something was sent, most of it arrived, whole, and the relay's CPU time was read.
 fn holds(relay: &Value, delivered: &[&str]) {
     let figure = |name: &str| relay[name].as_f64().unwrap_or_else(|| panic!("no {name}: {relay}"));
     for name in delivered {
         let percent = figure(name);
-        assert!(percent > 0.0 && percent <= 100.0, "{name}: {relay}");
+        assert!(percent > 50.0 && percent <= 100.0, "{name}: {relay}");
     }
     assert!(figure("cpu_micros_per_frame") > 0.0 && figure("latency_max_ms") > 0.0, "{relay}");
     assert!(figure("generator_core_share") > 0.0, "{relay}");

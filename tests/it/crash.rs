@@ -155,7 +155,7 @@ fn a_killed_appliance_keeps_every_acknowledged_write() {
         acknowledged += count.into_inner();
     }
     eprintln!("{acknowledged} acknowledged writes in {} rounds", rounds());
-    assert!(acknowledged > rounds(), "only {acknowledged} writes were acknowledged: the rounds tried nothing");
+    assert!(acknowledged > 5 * rounds(), "only {acknowledged} writes were acknowledged: the rounds tried nothing");
 }
 
 #[test]

@@ -259,7 +259,7 @@ mod tests {
         assert!(outcome.sent.expected.iter().sum::<u64>() > pose + voice);
         for (delivered, expected) in outcome.arrivals.delivered.into_iter().zip(outcome.sent.expected) {
             // A busy machine may lose some datagrams; nothing may come twice.
-            assert!(delivered <= expected && delivered * 2 >= expected, "{delivered} of {expected}");
+            assert!(delivered <= expected && delivered * 10 >= expected * 9, "{delivered} of {expected}");
         }
         assert_eq!((outcome.arrivals.unreadable, outcome.arrivals.damaged, outcome.gone), (0, 0, 0));
         assert_eq!(outcome.sent.unsent, 0);

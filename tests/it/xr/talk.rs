@@ -82,7 +82,7 @@ fn speech_a_screen_events_and_poses_arrive_as_they_were_sent() {
         });
         let heard = in_order(listener.from(&from, Channel::Voice));
         assert!(is_part_of(&heard, &packets), "{} heard other packets of {}", listener.name, speaker.name);
-        assert!(heard.len() * 2 >= packets.len(), "{} of {of} packets", heard.len());
+        assert!(heard.len() * 10 >= packets.len() * 9, "{} of {of} packets", heard.len());
     }
     assert_eq!(ada.count(ada.number(), Channel::Voice), 0, "nobody hears itself");
     for guest in [&ada, &bob, &cai] {

@@ -86,7 +86,7 @@ watchdog() {
     sleep 6
     check "a process that answers is left alone"        test "$(main_pid)" = "$before"
     IN kill -STOP "$before"
-    check "one that does not move is replaced"          within 20 is_another_than "$before"
+    check "one that does not move is replaced"          within 15 is_another_than "$before"
     check "and serves"                                  within 10 signs_in
     drop_in_gone conclave.service
     IN systemctl restart conclave.service
